@@ -8,7 +8,7 @@ import (
 
 // Secret is a provider's API key. Printed or logged, it shows only its
 // fingerprint; plain is a pointer because fmt prints unexported fields.
-// The zero Secret is not valid. It is safe for concurrent use.
+// The zero Secret holds no key. It is safe for concurrent use.
 type Secret struct {
 	plain *string
 	fp    string
@@ -24,6 +24,9 @@ func fingerprint(s string) string {
 	return hex.EncodeToString(sum[:6])
 }
 
+// IsZero reports whether s holds no key.
+func (s Secret) IsZero() bool { return s.plain == nil }
+
 // Fingerprint is the first 12 hex digits of the key's SHA-256.
 func (s Secret) Fingerprint() string { return s.fp }
 
@@ -35,5 +38,5 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Reveal returns the key itself. It has one caller: provider, where it sets
-// the authentication header.
+// the authentication header. It panics if s is zero.
 func (s Secret) Reveal() string { return *s.plain }
