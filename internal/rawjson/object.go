@@ -205,7 +205,7 @@ func sameName(quoted []byte, name string) bool {
 // yields nothing if data is no object.
 func Object(data []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
-		for quoted, v := range members(data) {
+		for quoted, v := range Quoted(data) {
 			name, _ := Unquote(quoted)
 			if !yield(name, v) {
 				return
@@ -214,7 +214,9 @@ func Object(data []byte) iter.Seq2[string, []byte] {
 	}
 }
 
-func members(data []byte) iter.Seq2[[]byte, []byte] {
+// Quoted is Object with the names as they stand in the text, quotes and escapes
+// included: it allocates nothing.
+func Quoted(data []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func([]byte, []byte) bool) {
 		i := space(data, 0)
 		if i >= len(data) || data[i] != '{' {
@@ -257,7 +259,7 @@ func Array(data []byte) iter.Seq[[]byte] {
 func Get(data []byte, path ...string) []byte {
 	for _, name := range path {
 		var found []byte
-		for quoted, v := range members(data) {
+		for quoted, v := range Quoted(data) {
 			if sameName(quoted, name) {
 				found = v
 			}

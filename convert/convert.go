@@ -1,0 +1,175 @@
+// Package convert turns one protocol's bytes into llm values and back: the
+// request a client sent into the one an upstream takes, and the upstream's
+// answer, whole or event by event, into what the client expects. Where both
+// speak one protocol the bytes pass through but for a few exact edits. It does
+// no I/O, starts no goroutine and reads no clock.
+package convert
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
+)
+
+// Mode is how strict a conversion is (X-Model-Proxy-Conversion-Mode). It has no
+// effect where bytes pass through.
+type Mode string
+
+const (
+	Default Mode = "default"
+	Strict  Mode = "strict"  // what would be dropped or emulated is refused
+	Lenient Mode = "lenient" // some of what would be refused is dropped
+)
+
+// ParseMode reads the header's value; an empty or unknown one is Default.
+func ParseMode(s string) Mode {
+	switch m := Mode(s); m {
+	case Strict, Lenient:
+		return m
+	}
+	return Default
+}
+
+// Input is the client's request.
+type Input struct {
+	Client    llm.Protocol
+	Endpoint  llm.Endpoint
+	Stream    bool   // the client is to get an event stream, whatever Body says
+	Body      []byte // one JSON object, checked by rawjson.Check; never changed
+	Model     string // as the client asked
+	Mode      Mode
+	RequestID string
+}
+
+// Target is the route that was chosen for it.
+type Target struct {
+	Protocol     llm.Protocol
+	Provider     string
+	Vendor       string                     // whose API it really is; "" means Provider
+	Model        string                     // upstream model
+	Defaults     map[string]json.RawMessage // in the words of Protocol; fill what the client left out
+	Capabilities llm.Capabilities
+	Quirks       llm.Quirks
+}
+
+// ErrCut is wrapped by every error that means the upstream's answer ended
+// without its proper end or could not be understood (outcome "cut"). An error
+// without it is one the upstream told us about.
+var ErrCut = errors.New("answer cut")
+
+// Exchange is one attempt: a request on its way up and the answer coming down.
+// It is made for one call and is not safe for concurrent use.
+type Exchange struct {
+	in       Input
+	target   Target
+	body     []byte
+	warnings []Warning
+	seen     seen
+
+	// hideUsage: the usage of the stream was asked for here, not by the client,
+	// who must not see it.
+	hideUsage bool
+	// conv is nil where client and target speak one protocol.
+	conv *conversion
+}
+
+// New prepares the request for the target. The error is a *llm.Error that
+// refuses the request in words the client can act on, before any call.
+func New(in Input, t Target) (*Exchange, error) {
+	x := &Exchange{in: in, target: t}
+	var err error
+	if in.Client.Wire() == t.Protocol.Wire() {
+		x.body, err = x.passRequest()
+	} else {
+		x.body, err = x.convertRequest()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// Body is the request for the upstream. It is the client's own slice where
+// nothing had to change.
+func (x *Exchange) Body() []byte { return x.body }
+
+// Endpoint is where the upstream takes it.
+func (x *Exchange) Endpoint() llm.Endpoint {
+	if x.conv == nil {
+		return x.in.Endpoint
+	}
+	return endpointOf[x.target.Protocol.Wire()]
+}
+
+var endpointOf = map[llm.Protocol]llm.Endpoint{
+	llm.OpenAI:    llm.ChatCompletions,
+	llm.Responses: llm.ResponsesAPI,
+	llm.Anthropic: llm.Messages,
+}
+
+// Warnings lists what the conversion changed or dropped so far. Those about a
+// plain answer join the list once it was read.
+func (x *Exchange) Warnings() []Warning { return x.warnings }
+
+// Usage is what the attempt used. Until the upstream has said so, and where it
+// never does, the numbers come from the lengths of what went to and fro.
+func (x *Exchange) Usage() llm.Usage { return x.seen.total(x.body) }
+
+// ResponseModel is the model that the upstream says has answered, "" if it has
+// not said so.
+func (x *Exchange) ResponseModel() string { return x.seen.model }
+
+// ResponseID is the upstream's id of the answer, "" if it gave none.
+func (x *Exchange) ResponseID() string { return x.seen.id }
+
+// FinishReason is why the answer ended, in the upstream's own word; "" if it
+// has not said so.
+func (x *Exchange) FinishReason() string { return x.seen.finish }
+
+// Answer reads a whole answer with status 2xx that is no event stream and
+// appends what the client gets, which is an event stream if the client asked
+// for one. The error is a *llm.Error: the upstream told of an error in spite of
+// the status, or (ErrCut) the answer cannot be understood.
+func (x *Exchange) Answer(dst []byte, status int, h http.Header, body []byte) ([]byte, error) {
+	x.seen.begun = true
+	if err := rawjson.Validate(body); err != nil {
+		return dst, cutError("the provider's answer is not valid JSON", err)
+	}
+	if e := x.errorInAnswer(status, h, body); e != nil {
+		return dst, e
+	}
+	x.seen.readAnswer(x.target.Protocol.Wire(), body)
+	if x.conv != nil {
+		return x.conv.answer(dst, x, body)
+	}
+	if x.in.Stream {
+		return x.streamFromAnswer(dst, body)
+	}
+	return append(dst, body...), nil
+}
+
+// errorInAnswer finds the error in an answer that claims success.
+func (x *Exchange) errorInAnswer(_ int, h http.Header, body []byte) *llm.Error {
+	failed := !rawjson.IsNull(rawjson.Get(body, "error")) || rawjson.EqualString(rawjson.Get(body, "type"), "error")
+	if first := rawjson.First(body); first != nil {
+		failed = !rawjson.IsNull(rawjson.Get(first, "error")) // Gemini wraps errors in an array
+	}
+	if !failed {
+		return nil
+	}
+	return x.Error(http.StatusOK, h, body)
+}
+
+func cutError(message string, cause error) *llm.Error {
+	if cause == nil {
+		cause = ErrCut
+	} else {
+		cause = errors.Join(ErrCut, cause)
+	}
+	e := llm.NewError(llm.BadGateway, message)
+	e.Code = "upstream_stream_truncated"
+	return e.Because(cause)
+}

@@ -1,0 +1,307 @@
+package convert
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
+)
+
+// Error reads an upstream's error answer and returns what the client is told.
+// Client and upstream of one protocol keep status and body as they came, but
+// for keys and organisation ids. That the upstream refused our credentials or
+// account (401, 402, 403, spent quota) is nobody's business but the operator's:
+// the client is told of a bad gateway, and Upstream gives the router the truth.
+func (x *Exchange) Error(status int, h http.Header, body []byte) *llm.Error {
+	f := parseFailure(body)
+	e := x.upstreamError(status, f)
+	e.RetryAfter = RetryAfter(status, h)
+	if status >= 400 && x.sameWire() && rightShape(x.in.Client.Wire(), body) {
+		e.Status, e.Body = status, scrub(bytes.Clone(body))
+	}
+	return forClient(e)
+}
+
+// streamError is Error for an event inside a stream.
+func (x *Exchange) streamError(ev llm.Event, data []byte) *llm.Error {
+	f := parseFailure(data)
+	e := x.upstreamError(f.status, f)
+	if x.sameWire() && rawjson.Get(data, "choices") == nil {
+		e.Body = scrub(bytes.Clone(data))
+	}
+	_ = ev
+	return forClient(e)
+}
+
+// Upstream returns the error as the upstream meant it, where e hides it from
+// the client; else e itself.
+func Upstream(e *llm.Error) *llm.Error {
+	var hidden *llm.Error
+	if errors.As(e.Unwrap(), &hidden) {
+		return hidden
+	}
+	return e
+}
+
+func forClient(e *llm.Error) *llm.Error {
+	switch e.Kind {
+	case llm.Unauthorized, llm.Forbidden, llm.QuotaSpent:
+	default:
+		return e
+	}
+	return (&llm.Error{
+		Kind: llm.BadGateway, Code: "upstream_auth_failed", Final: true,
+		Message: "the provider refuses the gateway's credentials or account",
+	}).Because(e)
+}
+
+func (x *Exchange) sameWire() bool { return x.conv == nil }
+
+// rightShape reports whether body has the error shape that clients of p expect.
+func rightShape(p llm.Protocol, body []byte) bool {
+	if !rawjson.Valid(body) {
+		return false
+	}
+	inner := rawjson.Get(body, "error")
+	if len(inner) == 0 || inner[0] != '{' {
+		return false
+	}
+	return p != llm.Anthropic || rawjson.EqualString(rawjson.Get(body, "type"), "error")
+}
+
+// upstreamError classes a failure by its status, its code and type, and, where
+// hosts say too little, its message.
+func (x *Exchange) upstreamError(status int, f failure) *llm.Error {
+	e := &llm.Error{Kind: kindOf(status, f), Message: string(scrub([]byte(f.message))), Param: f.param}
+	if x.target.Protocol.Wire() != llm.Anthropic {
+		e.Code = f.code
+	} else if f.code != "" {
+		e.Code = f.code
+	}
+	if e.Code == "" && tooLong(f.message) {
+		e.Code = "context_length_exceeded"
+	}
+	if e.Code == "" && e.Kind == llm.NotFound && strings.Contains(strings.ToLower(f.message), "model") {
+		e.Code = "model_not_found"
+	}
+	if e.Message == "" {
+		e.Message = "the provider answered " + statusText(status)
+	}
+	return e
+}
+
+func statusText(status int) string {
+	if status == 0 || status == http.StatusOK {
+		return "with an error that says nothing more"
+	}
+	return strings.TrimSpace(strconv.Itoa(status) + " " + http.StatusText(status))
+}
+
+func tooLong(message string) bool {
+	m := strings.ToLower(message)
+	return strings.Contains(m, "prompt is too long") || strings.Contains(m, "maximum context length") || strings.Contains(m, "context window")
+}
+
+// kindOfCode holds the codes and types that say more than the status.
+var kindOfCode = map[string]llm.Kind{
+	"insufficient_quota": llm.QuotaSpent, "credit_balance_exhausted": llm.QuotaSpent, "billing_error": llm.QuotaSpent,
+	"billing_hard_limit_reached": llm.QuotaSpent, "billing_not_active": llm.QuotaSpent, "quota_exceeded": llm.QuotaSpent,
+	"overloaded_error": llm.Overloaded, "overloaded": llm.Overloaded, "server_is_overloaded": llm.Overloaded,
+	"slow_down": llm.Overloaded, "engine_overloaded": llm.Overloaded,
+	"model_not_found": llm.NotFound, "DeploymentNotFound": llm.NotFound,
+	"invalid_api_key": llm.Unauthorized,
+}
+
+// kindOfType is used where there is no status to go by: inside a stream.
+var kindOfType = map[string]llm.Kind{
+	"invalid_request_error": llm.BadRequest, "authentication_error": llm.Unauthorized, "permission_error": llm.Forbidden,
+	"not_found_error": llm.NotFound, "conflict_error": llm.Conflict, "request_too_large": llm.TooLarge,
+	"rate_limit_error": llm.RateLimited, "rate_limit_exceeded": llm.RateLimited, "RateLimitReached": llm.RateLimited,
+	"tokens": llm.RateLimited, "requests": llm.RateLimited,
+	"api_error": llm.ServerError, "server_error": llm.ServerError, "timeout_error": llm.TimedOut, "timeout": llm.TimedOut,
+}
+
+var kindOfStatus = map[int]llm.Kind{
+	400: llm.BadRequest, 401: llm.Unauthorized, 402: llm.QuotaSpent, 403: llm.Forbidden, 404: llm.NotFound,
+	408: llm.TimedOut, 409: llm.Conflict, 413: llm.TooLarge, 422: llm.BadRequest, 429: llm.RateLimited,
+	500: llm.ServerError, 502: llm.ServerError, 503: llm.Overloaded, 504: llm.TimedOut, 529: llm.Overloaded,
+}
+
+func kindOf(status int, f failure) llm.Kind {
+	if k, ok := kindOfCode[f.code]; ok {
+		return k
+	}
+	if k, ok := kindOfCode[f.kind]; ok {
+		return k
+	}
+	if k, ok := kindOfMessage(status, f.message); ok {
+		return k
+	}
+	if status < 400 {
+		for _, word := range []string{f.code, f.kind} {
+			if k, ok := kindOfType[word]; ok {
+				return k
+			}
+		}
+		return llm.ServerError
+	}
+	if k, ok := kindOfStatus[status]; ok {
+		return k
+	}
+	if status < 500 {
+		return llm.BadRequest
+	}
+	return llm.ServerError
+}
+
+// kindOfMessage knows the sentences of hosts that say it nowhere else:
+// Anthropic's 400 for an empty account, xAI's 400 for a wrong key.
+func kindOfMessage(status int, message string) (llm.Kind, bool) {
+	if status != 400 && status != 429 {
+		return "", false
+	}
+	m := strings.ToLower(message)
+	switch {
+	case strings.Contains(m, "credit balance is too low"), strings.Contains(m, "exceeded your current quota"):
+		return llm.QuotaSpent, true
+	case status == 400 && strings.Contains(m, "incorrect api key"):
+		return llm.Unauthorized, true
+	}
+	return "", false
+}
+
+// failure is an error body in any of the forms hosts use.
+type failure struct {
+	status                     int // where the body names one; else 0
+	message, kind, code, param string
+}
+
+// parseFailure reads {"error":{…}}, Anthropic's with or without its outer type,
+// {"error":"text"}, {"code","error"}, {"detail"}, {"object":"error"}, an array
+// of those, {"type":"error",…} and response.failed of Responses, HTML, text, and
+// nothing.
+func parseFailure(body []byte) failure {
+	body = bytes.TrimSpace(body)
+	if !rawjson.Valid(body) {
+		return failure{message: plainText(body)}
+	}
+	if first := rawjson.First(body); first != nil {
+		body = first
+	}
+	if inner := rawjson.Get(body, "response", "error"); len(inner) > 0 && inner[0] == '{' {
+		return readFailure(inner)
+	}
+	inner := rawjson.Get(body, "error")
+	if len(inner) > 0 && inner[0] == '{' {
+		return unwrap(readFailure(inner))
+	}
+	f := readFailure(body)
+	if s, ok := rawjson.Unquote(inner); ok {
+		f.message = s
+	}
+	if f.message == "" {
+		f.message = detail(rawjson.Get(body, "detail"))
+	}
+	if f.kind == "error" {
+		f.kind = ""
+	}
+	return unwrap(f)
+}
+
+func readFailure(obj []byte) failure {
+	var f failure
+	for name, v := range rawjson.Object(obj) {
+		switch name {
+		case "message":
+			f.message, _ = rawjson.Unquote(v)
+		case "type":
+			f.kind, _ = rawjson.Unquote(v)
+		case "param":
+			f.param, _ = rawjson.Unquote(v)
+		case "status_code":
+			f.status = statusIn(v)
+		case "code":
+			if s, ok := rawjson.Unquote(v); ok {
+				f.code = s
+			}
+			if f.status == 0 {
+				f.status = statusIn(v)
+			}
+		case "details":
+			if s, ok := rawjson.Unquote(rawjson.Get(v, "error_code")); ok && f.code == "" {
+				f.code = s
+			}
+		}
+	}
+	if f.status != 0 && f.code == strconv.Itoa(f.status) {
+		f.code = "" // Azure's "429" says no more than the status
+	}
+	return f
+}
+
+// statusIn reads a status that stands in a body, as a number or as text.
+func statusIn(raw []byte) int {
+	if s, ok := rawjson.Unquote(raw); ok {
+		raw = []byte(s)
+	}
+	if len(raw) != 3 {
+		return 0
+	}
+	n, ok := rawjson.Int(raw)
+	if !ok || n < 400 || n > 599 {
+		return 0
+	}
+	return int(n)
+}
+
+func detail(raw []byte) string {
+	if s, ok := rawjson.Unquote(raw); ok {
+		return s
+	}
+	if first := rawjson.First(raw); first != nil { // FastAPI's list of faults
+		s, _ := rawjson.Unquote(rawjson.Get(first, "msg"))
+		return s
+	}
+	return ""
+}
+
+// unwrap looks one level into a message that is itself an error in JSON.
+func unwrap(f failure) failure {
+	m := strings.TrimSpace(f.message)
+	if !strings.HasPrefix(m, "{") || !rawjson.Valid([]byte(m)) {
+		return f
+	}
+	inner := rawjson.Get([]byte(m), "error")
+	if len(inner) == 0 || inner[0] != '{' {
+		inner = []byte(m)
+	}
+	if g := readFailure(inner); g.message != "" {
+		f.message = g.message
+	}
+	return f
+}
+
+// plainText keeps a short text answer and nothing of a page of HTML.
+func plainText(body []byte) string {
+	if len(body) == 0 || len(body) > 300 || bytes.ContainsAny(body, "<>") {
+		return ""
+	}
+	return strings.ToValidUTF8(string(body), "")
+}
+
+// secrets matches what looks like a key or an organisation's id.
+var secrets = regexp.MustCompile(`\b(sk|gsk|xai|pplx|csk|nvapi|hf|org|proj|AIza)[-_]?[A-Za-z0-9_*-]*[A-Za-z0-9*]{8,}`)
+
+func scrub(b []byte) []byte {
+	return secrets.ReplaceAllFunc(b, func(m []byte) []byte {
+		if !bytes.ContainsAny(m, "-_*") && !bytes.HasPrefix(m, []byte("AIza")) {
+			return m // an ordinary word such as "organisation"
+		}
+		return []byte("[redacted]")
+	})
+}

@@ -1,0 +1,126 @@
+package convert
+
+import (
+	"encoding/json"
+	"slices"
+
+	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
+)
+
+// passFields are the members of a request that passing through may change.
+var passFields = rawjson.Fields{Want: []string{"model", "stream", "stream_options"}}
+
+// passRequest returns the client's body with the model's name replaced, the
+// provider's defaults added, and stream and stream_options set where the
+// gateway needs them. All other bytes stay; with nothing to change it is the
+// client's own slice.
+func (x *Exchange) passRequest() ([]byte, error) {
+	body := x.in.Body
+	var room [8]rawjson.Member
+	found, err := rawjson.Check(room[:0], body, &passFields)
+	if err != nil {
+		return nil, llm.NewError(llm.BadRequest, "the request body is not valid JSON: "+err.Error())
+	}
+	var e rawjson.Edits
+	setModel(&e, body, found, x.target.Model)
+	if x.in.Stream && !isTrue(found.Value(body, "stream")) {
+		set(&e, found, "stream", []byte("true"))
+	}
+	x.askForUsage(&e, found)
+	addDefaults(&e, body, x.in.Endpoint, x.target.Defaults)
+	if e.Empty() {
+		return body, nil
+	}
+	return e.Append(nil, body), nil
+}
+
+func isTrue(raw []byte) bool { return string(raw) == "true" }
+
+// set replaces the member of that name or adds it.
+func set(e *rawjson.Edits, found rawjson.Members, name string, raw []byte) {
+	if m, ok := found.Find(name); ok {
+		e.Replace(m, raw)
+		return
+	}
+	e.Add(name, raw)
+}
+
+func setModel(e *rawjson.Edits, body []byte, found rawjson.Members, model string) {
+	if model == "" || rawjson.EqualString(found.Value(body, "model"), model) {
+		return
+	}
+	set(e, found, "model", rawjson.AppendString(nil, model))
+}
+
+// askForUsage makes a Chat Completions stream tell its usage, which it does only
+// when asked.
+func (x *Exchange) askForUsage(e *rawjson.Edits, found rawjson.Members) {
+	if !x.in.Stream || x.in.Endpoint != llm.ChatCompletions || !takesStreamOptions(x.target.Quirks) {
+		return
+	}
+	m, ok := found.Find("stream_options")
+	if !ok {
+		x.hideUsage = true
+		e.Add("stream_options", []byte(`{"include_usage":true}`))
+		return
+	}
+	options := x.in.Body[m.Start:m.End]
+	if rawjson.IsNull(options) {
+		x.hideUsage = true
+		e.Replace(m, []byte(`{"include_usage":true}`))
+		return
+	}
+	if options[0] != '{' || isTrue(rawjson.Get(options, "include_usage")) {
+		return
+	}
+	x.hideUsage = true
+	options = rawjson.AppendWithout(nil, options, func(name, _ []byte) bool {
+		return rawjson.EqualString(name, "include_usage")
+	})
+	var inner rawjson.Edits
+	inner.Add("include_usage", []byte("true"))
+	e.Replace(m, inner.Append(nil, options))
+}
+
+func takesStreamOptions(q llm.Quirks) bool { return q.StreamOptions == nil || *q.StreamOptions }
+
+// sameDefault names fields that set one thing, so that a default must not join
+// the client's other spelling: OpenAI refuses a request that has both.
+var sameDefault = map[string]string{
+	"max_tokens":            "max_completion_tokens",
+	"max_completion_tokens": "max_tokens",
+}
+
+// responsesName spells default_parameters, which are written for Chat
+// Completions, for Responses; those missing here it does not know.
+var responsesName = map[string]string{
+	"max_tokens": "max_output_tokens", "max_completion_tokens": "max_output_tokens", "max_output_tokens": "max_output_tokens",
+	"temperature": "temperature", "top_p": "top_p", "reasoning": "reasoning", "service_tier": "service_tier",
+	"parallel_tool_calls": "parallel_tool_calls", "store": "store", "truncation": "truncation", "text": "text",
+}
+
+// addDefaults adds the provider's default_parameters that the client left out.
+// Embeddings and count_tokens have none of those fields.
+func addDefaults(e *rawjson.Edits, body []byte, endpoint llm.Endpoint, defaults map[string]json.RawMessage) {
+	if len(defaults) == 0 || endpoint == llm.Embeddings || endpoint == llm.CountTokens {
+		return
+	}
+	names := make([]string, 0, len(defaults))
+	for name := range defaults {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		as := name
+		if endpoint == llm.ResponsesAPI {
+			if as = responsesName[name]; as == "" {
+				continue
+			}
+		}
+		if rawjson.Get(body, as) != nil || rawjson.Get(body, sameDefault[as]) != nil {
+			continue
+		}
+		e.Add(as, defaults[name])
+	}
+}
