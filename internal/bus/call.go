@@ -1,0 +1,290 @@
+package bus
+
+import (
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"model-proxy/internal/llm"
+)
+
+// Credit window of one answer: the worker sends at most this far ahead of what
+// the client has taken.
+const (
+	windowFrames = 64
+	windowBytes  = 256 << 10
+)
+
+// maxMoves is how often a job may be given to another worker after a loss.
+const maxMoves = 2
+
+// Call is one submitted job, seen from the ingress that holds its client.
+// One goroutine reads it (Ready, Next, Commit, Cancel, Close).
+type Call struct {
+	// Fixed at construction.
+	in        *Ingress
+	job       *Job
+	token     string
+	published time.Time
+	ready     chan struct{} // capacity 1; never closed
+
+	mu        sync.Mutex // guards the rest
+	acked     bool       // the queue has taken the job
+	queueSeq  uint64     // its sequence in REQ
+	delivery  int        // of the newest publication
+	moves     int        // publications after a loss
+	run       uint32     // the granted run, 0 while none
+	asked     *asker     // a redelivery waiting for a grant
+	worker    string
+	attempt   *Attempt // newest one known
+	attempts  int      // begun so far
+	accepted  time.Time
+	next      uint32  // sequence wanted next
+	queue     []Frame // received, not yet taken by Next
+	held      int     // bytes of frames taken since the last credit was sent
+	granted   uint32  // credit limit last sent
+	committed bool    // the client got an answer byte
+	finished  bool    // an end was received or made up
+	lastFrame time.Time
+}
+
+type asker struct {
+	run    uint32
+	worker string
+	reply  string
+	at     time.Time
+}
+
+// Ready signals that Next may have something.
+func (c *Call) Ready() <-chan struct{} { return c.ready }
+
+func (c *Call) signal() {
+	select {
+	case c.ready <- struct{}{}:
+	default:
+	}
+}
+
+// Next takes the next frame in order; ok is false when there is none yet.
+// What the caller has taken counts as consumed: it takes a frame when the
+// client has room for it.
+func (c *Call) Next() (f Frame, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) == 0 {
+		return Frame{}, false
+	}
+	f = c.queue[0]
+	c.queue = c.queue[1:]
+	if f.run != c.run || f.End != nil { // made up here, or the last: nobody waits for credit
+		return f, true
+	}
+	c.held += f.size
+	if f.seq+1+windowFrames/2 >= c.granted || c.held >= windowBytes/2 {
+		c.creditLocked(f.seq + 1 + windowFrames)
+	}
+	return f, true
+}
+
+func (c *Call) creditLocked(limit uint32) {
+	c.granted, c.held = limit, 0
+	msg := [5]byte{ctlCredit}
+	binary.BigEndian.PutUint32(msg[1:], limit)
+	c.in.control(c.worker, c.run, msg[:])
+}
+
+// Commit tells that the client is about to get its first answer byte, after
+// which no other worker may answer. It is false if f's worker was lost since:
+// then f is to be dropped.
+func (c *Call) Commit(f Frame) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.run != c.run {
+		return false
+	}
+	c.committed = true
+	return true
+}
+
+// Cancel stops the work on the job, wherever it is. The worker's end, if there
+// is a worker, still arrives as a frame.
+func (c *Call) Cancel() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.finished:
+	case c.run != 0:
+		c.in.control(c.worker, c.run, []byte{ctlCancel})
+	case c.acked:
+		c.in.forget(c.queueSeq)
+	}
+}
+
+// Running reports whether a worker has the job.
+func (c *Call) Running() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.run != 0
+}
+
+// State is what the request's record needs to know of the way it went.
+type State struct {
+	WorkerID   string
+	Deliveries int
+	Attempts   int
+	Attempt    *Attempt // the newest one known, nil if none
+	QueueTime  time.Duration
+}
+
+// State may be read at any time.
+func (c *Call) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := State{WorkerID: c.worker, Deliveries: c.delivery, Attempts: c.attempts, Attempt: c.attempt}
+	if !c.accepted.IsZero() {
+		s.QueueTime = c.accepted.Sub(c.published)
+	}
+	return s
+}
+
+// Close forgets the call; late frames are answered with a cancel.
+func (c *Call) Close() {
+	c.in.calls.del(c.token)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.finished && c.run != 0 {
+		c.in.control(c.worker, c.run, []byte{ctlCancel})
+	}
+	c.finished = true
+}
+
+// frame takes one message from a worker. It never blocks.
+func (c *Call) frame(msg []byte) {
+	run, seq, ok := frameIDs(msg)
+	if !ok {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.run == 0 && !c.finished && msg[0]&partAccepted != 0 {
+		c.run = run
+		c.next = seq
+	}
+	if run != c.run || c.finished {
+		c.in.refuse(c.token, run)
+		return
+	}
+	c.lastFrame = time.Now()
+	if seq != c.next {
+		if seq > c.next {
+			c.wantLocked()
+		}
+		return
+	}
+	f, err := parseFrame(msg)
+	if err != nil {
+		c.failLocked(llm.NewError(llm.BadGateway, "an answer could not be understood on its way").Because(err))
+		c.in.control(c.worker, c.run, []byte{ctlCancel})
+		return
+	}
+	c.next++
+	c.noteLocked(&f)
+	if f.Head == nil && f.End == nil && f.Data == nil {
+		return
+	}
+	c.queue = append(c.queue, f)
+	c.signal()
+}
+
+// noteLocked keeps what a frame tells of the job's way.
+func (c *Call) noteLocked(f *Frame) {
+	if f.Accepted {
+		c.worker, c.accepted = f.WorkerID, c.lastFrame
+		c.granted = windowFrames
+		c.in.peers.beat(f.WorkerID)
+	}
+	if f.Attempt != nil {
+		c.attempt, c.attempts = f.Attempt, f.Attempt.Number
+	}
+	if f.Accepted && f.Attempt == nil {
+		c.attempts++
+	}
+	if f.End != nil {
+		c.finished = true
+		c.attempts = max(c.attempts, f.End.Attempts)
+		c.in.done(c.worker, c.run)
+	}
+}
+
+// wantLocked asks the worker to send again from the first frame that is missing.
+func (c *Call) wantLocked() {
+	msg := [5]byte{ctlWant}
+	binary.BigEndian.PutUint32(msg[1:], c.next)
+	c.in.control(c.worker, c.run, msg[:])
+}
+
+// failLocked ends the call from here.
+func (c *Call) failLocked(e *llm.Error) {
+	if c.finished {
+		return
+	}
+	c.finished = true
+	c.queue = append(c.queue, Frame{run: c.run, End: &End{Err: e, Attempts: c.attempts}})
+	c.signal()
+}
+
+func (c *Call) fail(e *llm.Error) {
+	c.mu.Lock()
+	c.failLocked(e)
+	c.mu.Unlock()
+}
+
+// ask answers a worker that was given the job again and wants to run it.
+func (c *Call) ask(a asker) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.finished || c.committed:
+		c.in.publish(a.reply, []byte{ctlCancel})
+	case c.run == 0 || c.run == a.run:
+		c.grantLocked(a)
+	default:
+		c.asked = &a // its owner may be dead: the sweep will tell
+	}
+}
+
+func (c *Call) grantLocked(a asker) {
+	c.run, c.worker, c.next, c.asked = a.run, a.worker, 0, nil
+	c.lastFrame = time.Now()
+	c.in.peers.beat(a.worker)
+	c.in.publish(a.reply, []byte{ctlGrant})
+}
+
+// lostLocked is called when the worker of a running call is gone.
+func (c *Call) lostLocked(cause error) {
+	worker := c.worker
+	if c.in.cfg.Lost != nil {
+		c.in.cfg.Lost(c.job, worker, max(1, c.attempts), c.attempt)
+	}
+	if c.committed {
+		c.failLocked(llm.NewError(llm.BadGateway, "the connection to the worker was lost while it answered").Because(cause))
+		return
+	}
+	if c.moves >= maxMoves || time.Until(c.job.Deadline) <= 0 {
+		c.failLocked(llm.NewError(llm.Unavailable, "the request was lost with its worker, more than once").Because(cause))
+		return
+	}
+	c.moves++
+	c.run, c.next, c.queue, c.held = 0, 0, nil, 0
+	if a := c.asked; a != nil && time.Since(a.at) < grantPatience {
+		c.grantLocked(*a)
+		return
+	}
+	c.asked = nil
+	c.delivery++
+	c.acked = false
+	c.lastFrame = time.Now()
+	if err := c.in.conn.nc.PublishMsg(c.job.message(c.in.reply(c.token), c.delivery, c.attempts)); err != nil {
+		c.failLocked(llm.NewError(llm.Unavailable, "the queue cannot be reached").Because(err))
+	}
+}

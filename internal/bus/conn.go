@@ -1,0 +1,147 @@
+package bus
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Config says how to reach NATS: the embedded Server, or URL.
+type Config struct {
+	Server   *Server
+	URL      string // NATS_URL; several addresses separated by commas
+	Creds    string // NATS_CREDS, a file
+	Token    string // NATS_TOKEN
+	CA       string // NATS_CA, a file
+	Cert     string // NATS_CERT, a file
+	Key      string // NATS_KEY, a file
+	Replicas int    // NATS_REPLICAS
+
+	QueueMaxRequests  int64 // QUEUE_MAX_REQUESTS
+	QueueMaxPerClient int64 // QUEUE_MAX_PER_CLIENT
+	QueueMaxBytes     int64 // QUEUE_MAX_BYTES
+	LogMaxBytes       int64 // LOG_MAX_BYTES
+
+	Log *slog.Logger
+}
+
+// Conn is one connection to NATS. It reconnects for ever by itself.
+// Safe for concurrent use.
+type Conn struct {
+	nc  *nats.Conn
+	js  jetstream.JetStream
+	cfg Config
+
+	mu          sync.Mutex // guards the rest
+	onReconnect []func()
+}
+
+const reconnectWait = 50 * time.Millisecond
+
+// Connect opens a connection named for its role. With an external server it
+// waits for it until ctx ends.
+func Connect(ctx context.Context, cfg Config, name string) (*Conn, error) {
+	c := &Conn{cfg: cfg}
+	opts := []nats.Option{
+		nats.Name("model-proxy " + name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(reconnectWait, reconnectWait),
+		nats.PingInterval(10 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.Timeout(2 * time.Second),
+		nats.ReconnectHandler(func(*nats.Conn) { c.reconnected() }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				cfg.Log.Warn("NATS connection lost", "role", name, "error", err)
+			}
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			cfg.Log.Warn("NATS reports", "role", name, "error", err)
+		}),
+	}
+	opts = append(opts, cfg.security()...)
+	url := cfg.URL
+	if cfg.Server != nil {
+		opts = append(opts, nats.InProcessServer(cfg.Server.ns))
+	}
+	var err error
+	for {
+		c.nc, err = nats.Connect(url, opts...)
+		if err == nil || cfg.Server != nil || errors.Is(err, nats.ErrAuthorization) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("connect to NATS: %w", err)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	c.js, err = jetstream.New(c.nc)
+	return c, err
+}
+
+func (cfg *Config) security() []nats.Option {
+	var opts []nats.Option
+	if cfg.Creds != "" {
+		opts = append(opts, nats.UserCredentials(cfg.Creds))
+	}
+	if cfg.Token != "" {
+		opts = append(opts, nats.Token(cfg.Token))
+	}
+	if cfg.CA != "" {
+		opts = append(opts, nats.RootCAs(cfg.CA))
+	}
+	if cfg.Cert != "" {
+		opts = append(opts, nats.ClientCert(cfg.Cert, cfg.Key))
+	}
+	return opts
+}
+
+// JetStream is for the packages that keep streams and buckets of their own.
+func (c *Conn) JetStream() jetstream.JetStream { return c.js }
+
+// NATS is the connection itself, for the same.
+func (c *Conn) NATS() *nats.Conn { return c.nc }
+
+// Connected reports whether the server can be reached at this moment.
+func (c *Conn) Connected() bool { return c.nc.IsConnected() }
+
+// OnReconnect calls f, on a goroutine of the connection, each time the
+// connection is back after a loss.
+func (c *Conn) OnReconnect(f func()) {
+	c.mu.Lock()
+	c.onReconnect = append(c.onReconnect, f)
+	c.mu.Unlock()
+}
+
+func (c *Conn) reconnected() {
+	c.mu.Lock()
+	fs := c.onReconnect
+	c.mu.Unlock()
+	for _, f := range fs {
+		f()
+	}
+}
+
+// Close flushes what is buffered and closes the connection.
+func (c *Conn) Close() {
+	_ = c.nc.FlushTimeout(2 * time.Second) // best effort: the connection may be gone
+	c.nc.Close()
+}
+
+// newID makes a process's name on the bus: role, dash, 10 random characters.
+func newID(role string) string {
+	return role + "-" + strings.ToLower(rand.Text()[:10])
+}

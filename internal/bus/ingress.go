@@ -1,0 +1,331 @@
+package bus
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"model-proxy/internal/llm"
+)
+
+// Control messages, ingress → worker, on C.<worker>.<run> (and, for probes and
+// lists, on C.<worker>). The first byte says which.
+const (
+	ctlCredit byte = 'C' // frames may be sent up to this sequence (4)
+	ctlWant   byte = 'W' // send again from this sequence (4)
+	ctlCancel byte = 'X' // stop; also the answer to frames nobody wants
+	ctlGrant  byte = 'G' // run the job
+	ctlPart   byte = 'B' // part of a body: index(4), bytes
+	ctlDone   byte = 'D' // list of runs whose end has arrived
+	ctlProbe  byte = 'P' // list of silent runs, each with the sequence wanted next
+	ctlAsk    byte = 'Q' // worker → ingress: may I run this? run(4), worker
+)
+
+const (
+	probeEvery    = 250 * time.Millisecond
+	beatEvery     = 500 * time.Millisecond
+	hungAfter     = 2 * time.Second // without a beat, before the client got a byte
+	patience      = 4 * time.Second // without a sign, once it has: a reconnect is only a pause
+	pubAckWithin  = 2 * time.Second
+	grantPatience = 5 * time.Second
+	probeToken    = "_p-" // R.<ingress>._p-<worker>: answers to probes
+)
+
+// IngressConfig is what the ingress' side of the bus asks of its owner.
+type IngressConfig struct {
+	// Lost is told of an attempt that died with its worker. It must not block.
+	Lost func(job *Job, worker string, number int, a *Attempt)
+	Log  *slog.Logger
+}
+
+// Ingress is the client's side of the bus: it submits jobs and receives their
+// answers. Safe for concurrent use.
+type Ingress struct {
+	// Fixed at construction.
+	id     string
+	conn   *Conn
+	cfg    IngressConfig
+	prefix string // R.<id>.
+	calls  *calls
+	peers  *peers
+
+	tokens atomic.Uint64
+
+	mu    sync.Mutex        // guards ended
+	ended map[string][]byte // by worker: runs whose end is to be acknowledged
+}
+
+// NewIngress joins the bus as an ingress.
+func NewIngress(c *Conn, cfg IngressConfig) *Ingress {
+	id := newID("i")
+	return &Ingress{id: id, conn: c, cfg: cfg, prefix: "R." + id + ".", calls: newCalls(), peers: newPeers(), ended: map[string][]byte{}}
+}
+
+// ID is the process's name on the bus.
+func (i *Ingress) ID() string { return i.id }
+
+func (i *Ingress) reply(token string) string { return i.prefix + token }
+
+// Run receives answers and watches the workers until ctx ends. Submit works
+// once Run has been called and started is closed.
+func (i *Ingress) Run(ctx context.Context, started chan<- struct{}) error {
+	subs := []struct {
+		subject string
+		handle  nats.MsgHandler
+	}{
+		{i.prefix + "*", i.receive},
+		{"R." + i.id, i.probed},
+		{"part." + i.id + ".*", i.part},
+		{"hb.*", func(m *nats.Msg) { i.peers.beat(m.Subject[len("hb."):]) }},
+		{"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES." + reqStream + ".*", i.exhausted},
+	}
+	for _, s := range subs {
+		sub, err := i.conn.nc.Subscribe(s.subject, s.handle)
+		if err != nil {
+			return fmt.Errorf("subscribe to %s: %w", s.subject, err)
+		}
+		defer func() { _ = sub.Unsubscribe() }() // the connection may be closed by now
+		if err := sub.SetPendingLimits(-1, -1); err != nil {
+			return fmt.Errorf("subscribe to %s: %w", s.subject, err)
+		}
+	}
+	if err := i.conn.nc.Flush(); err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	close(started)
+	i.watch(ctx)
+	return nil
+}
+
+// watch beats, probes and sweeps until ctx ends.
+func (i *Ingress) watch(ctx context.Context) {
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	acks := time.NewTicker(20 * time.Millisecond)
+	defer acks.Stop()
+	last, n := time.Now(), 0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-acks.C:
+			i.sendDone()
+			continue
+		case <-tick.C:
+		}
+		now := time.Now()
+		if now.Sub(last) > time.Second || !i.conn.Connected() {
+			i.peers.forgive(now) // we were the ones who were away
+		}
+		last = now
+		if n++; n%2 == 0 {
+			i.publish("hb."+i.id, nil)
+		}
+		i.sweep(now)
+	}
+}
+
+// Submit publishes a job. What becomes of it arrives through the Call; an
+// error means that the queue cannot be reached.
+func (i *Ingress) Submit(job *Job) (*Call, error) {
+	if !i.conn.Connected() {
+		return nil, llm.NewError(llm.Unavailable, "the queue cannot be reached at the moment")
+	}
+	now := time.Now()
+	c := &Call{in: i, job: job, token: strconv.FormatUint(i.tokens.Add(1), 36), published: now, lastFrame: now,
+		ready: make(chan struct{}, 1), delivery: 1}
+	i.calls.put(c)
+	if err := i.conn.nc.PublishMsg(job.message(i.reply(c.token), 1, 0)); err != nil {
+		i.calls.del(c.token)
+		return nil, llm.NewError(llm.Unavailable, "the queue cannot be reached at the moment").Because(err)
+	}
+	return c, nil
+}
+
+// Active is the number of calls that are not closed.
+func (i *Ingress) Active() int { return i.calls.len() }
+
+// Workers is the number of workers heard of in the last two seconds.
+func (i *Ingress) Workers() int { return i.peers.alive(time.Now(), "w-") }
+
+// receive is the inbox of every answer. It must not block.
+func (i *Ingress) receive(m *nats.Msg) {
+	token := m.Subject[len(i.prefix):]
+	if worker, ok := strings.CutPrefix(token, probeToken); ok {
+		i.probeAnswer(worker, m)
+		return
+	}
+	c := i.calls.get(token)
+	switch {
+	case len(m.Data) == 0:
+		if c != nil && m.Header.Get("Status") == "503" {
+			c.refused("no queue to take the job: JetStream does not answer", llm.Unavailable)
+		}
+	case m.Data[0] == '{':
+		if c != nil {
+			c.pubAck(m.Data)
+		}
+	case m.Data[0] == ctlAsk:
+		i.askedToRun(c, m)
+	case c == nil:
+		if run, _, ok := frameIDs(m.Data); ok {
+			i.refuse(token, run)
+		}
+	default:
+		c.frame(m.Data)
+	}
+}
+
+func (i *Ingress) askedToRun(c *Call, m *nats.Msg) {
+	r := reader{b: m.Data[1:]}
+	a := asker{run: r.uint32(), worker: r.string(), reply: m.Reply, at: time.Now()}
+	if c == nil || r.err != nil {
+		i.publish(m.Reply, []byte{ctlCancel})
+		return
+	}
+	c.ask(a)
+}
+
+// pubAck notes that the queue has the job, or why it does not.
+func (c *Call) pubAck(data []byte) {
+	var ack struct {
+		Seq   uint64 `json:"seq"`
+		Error *struct {
+			ErrCode     int    `json:"err_code"`
+			Description string `json:"description"`
+		} `json:"error"`
+	}
+	if seq, ok := quickAck(data); ok {
+		ack.Seq = seq
+	} else if err := json.Unmarshal(data, &ack); err != nil {
+		return
+	}
+	if ack.Error == nil {
+		c.mu.Lock()
+		c.acked, c.queueSeq = true, ack.Seq
+		c.mu.Unlock()
+		return
+	}
+	if strings.Contains(ack.Error.Description, "per subject") {
+		c.refused("too many of your requests are waiting already", llm.RateLimited)
+		return
+	}
+	c.refused("the queue is full", llm.Unavailable)
+}
+
+// quickAck reads the sequence out of {"stream":"REQ","seq":12}, the only form
+// an unreplicated stream answers a new message with.
+func quickAck(data []byte) (uint64, bool) {
+	const head = `{"stream":"` + reqStream + `","seq":`
+	s := string(data)
+	if !strings.HasPrefix(s, head) || s[len(s)-1] != '}' {
+		return 0, false
+	}
+	seq, err := strconv.ParseUint(s[len(head):len(s)-1], 10, 64)
+	return seq, err == nil
+}
+
+// refused ends a call that the queue did not take.
+func (c *Call) refused(why string, k llm.Kind) {
+	e := llm.NewError(k, why)
+	e.RetryAfter = time.Second
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.run == 0 {
+		e.Code = "queue_refused"
+		c.failLocked(e)
+	}
+}
+
+// refuse tells whoever sent a frame that nobody wants its run. A frame does not
+// name its worker, so the word goes to X.<run>, with the reply subject that the
+// right one knows it by.
+func (i *Ingress) refuse(token string, run uint32) {
+	i.publish("X."+runToken(run), append([]byte{ctlCancel}, i.reply(token)...))
+}
+
+// control sends a control message to one run.
+func (i *Ingress) control(worker string, run uint32, msg []byte) {
+	i.publish("C."+worker+"."+runToken(run), msg)
+}
+
+// publish sends and forgets: what is lost with a connection is asked for again
+// by the probes.
+func (i *Ingress) publish(subject string, msg []byte) {
+	if err := i.conn.nc.Publish(subject, msg); err != nil {
+		i.cfg.Log.Debug("not sent", "subject", subject, "error", err)
+	}
+}
+
+func runToken(run uint32) string { return strconv.FormatUint(uint64(run), 36) }
+
+// done notes that an end has arrived; the worker is told within 20 ms, many at once.
+func (i *Ingress) done(worker string, run uint32) {
+	i.mu.Lock()
+	i.ended[worker] = binary.BigEndian.AppendUint32(i.ended[worker], run)
+	i.mu.Unlock()
+}
+
+func (i *Ingress) sendDone() {
+	i.mu.Lock()
+	ended := i.ended
+	if len(ended) > 0 {
+		i.ended = make(map[string][]byte, len(ended))
+	}
+	i.mu.Unlock()
+	for worker, runs := range ended {
+		for len(runs) > 0 {
+			n := min(len(runs), 4*4096)
+			i.publish("C."+worker, append([]byte{ctlDone}, runs[:n]...))
+			runs = runs[n:]
+		}
+	}
+}
+
+// forget takes a job that no worker has begun out of the queue.
+func (i *Ingress) forget(seq uint64) {
+	i.publish("$JS.API.STREAM.MSG.DELETE."+reqStream, fmt.Appendf(nil, `{"seq":%d,"no_erase":true}`, seq))
+}
+
+// exhausted hears that the server gave up delivering a message.
+func (i *Ingress) exhausted(m *nats.Msg) {
+	var adv struct {
+		Seq uint64 `json:"stream_seq"`
+	}
+	if json.Unmarshal(m.Data, &adv) != nil {
+		return
+	}
+	i.calls.each(func(c *Call) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.acked && c.queueSeq == adv.Seq && c.run == 0 {
+			i.forget(adv.Seq)
+			c.failLocked(llm.NewError(llm.Unavailable, "no worker could take the request"))
+		}
+	})
+}
+
+// part sends one piece of a body that was too large for the message.
+func (i *Ingress) part(m *nats.Msg) {
+	c := i.calls.get(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:])
+	r := reader{b: m.Data}
+	index := r.uint32()
+	if c == nil || r.err != nil || int(index)*partSize >= len(c.job.Body) {
+		i.publish(m.Reply, []byte{ctlCancel})
+		return
+	}
+	body := c.job.Body[int(index)*partSize:]
+	msg := make([]byte, 0, 5+partSize)
+	msg = append(msg, ctlPart)
+	msg = binary.BigEndian.AppendUint32(msg, index)
+	i.publish(m.Reply, append(msg, body[:min(partSize, len(body))]...))
+}

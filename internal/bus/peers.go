@@ -1,0 +1,88 @@
+package bus
+
+import (
+	"strings"
+	"sync"
+	"time"
+)
+
+// peers keeps when each process on the other side was last heard of, by this
+// process's clock alone. Safe for concurrent use.
+type peers struct {
+	mu sync.Mutex // guards m
+	m  map[string]*peer
+}
+
+type peer struct {
+	seen   time.Time // last beat or frame
+	absent time.Time // since when nobody answers under its name; zero if somebody does
+}
+
+// forgetPeer is how long a silent peer is remembered.
+const forgetPeer = time.Minute
+
+func newPeers() *peers { return &peers{m: map[string]*peer{}} }
+
+func (p *peers) beat(id string) {
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.m[id]; e != nil {
+		e.seen, e.absent = now, time.Time{}
+		return
+	}
+	p.m[id] = &peer{seen: now}
+}
+
+// noResponder notes that nobody listens under id any more.
+func (p *peers) noResponder(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.m[id]; e != nil && e.absent.IsZero() {
+		e.absent = time.Now()
+	}
+}
+
+// forgive restarts every clock: the silence was ours.
+func (p *peers) forgive(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.m {
+		e.seen, e.absent = now, time.Time{}
+	}
+}
+
+// state returns a copy of what is known of id.
+func (p *peers) state(id string) peer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.m[id]; e != nil {
+		return *e
+	}
+	return peer{}
+}
+
+// alive counts the peers with the given prefix heard of lately.
+func (p *peers) alive(now time.Time, prefix string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for id, e := range p.m {
+		if strings.HasPrefix(id, prefix) && now.Sub(e.seen) < hungAfter {
+			n++
+		}
+		if now.Sub(e.seen) > forgetPeer {
+			delete(p.m, id)
+		}
+	}
+	return n
+}
+
+// gone reports whether a peer counts as dead: at once when nobody listens under
+// its name and nothing is at stake, after a while when an answer has begun.
+func (e peer) gone(now time.Time, began bool) bool {
+	if began {
+		return now.Sub(e.seen) > patience
+	}
+	return !e.absent.IsZero() || now.Sub(e.seen) > hungAfter
+}

@@ -1,0 +1,335 @@
+package bus
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Why a run's context ended.
+var (
+	ErrCancelled   = errors.New("the ingress does not want the answer any more")
+	ErrFenced      = errors.New("the job was given to another worker")
+	ErrIngressLost = errors.New("no sign of the ingress")
+	ErrStopped     = errors.New("the worker was stopped")
+)
+
+// Run is one job that this worker was given. The handler calls Accept, Fetch,
+// then Attempt and Send in turn, the last Send with an End.
+type Run struct {
+	Delivery
+
+	// Fixed at construction.
+	w   *Worker
+	id  uint32
+	msg *nats.Msg // the queue's message, to be acknowledged
+	ctx context.Context
+	end context.CancelCauseFunc
+
+	wake  chan struct{} // capacity 1; credit, a grant or a part has come; never closed
+	parts chan []byte   // pieces of a large body; never closed
+
+	mu      sync.Mutex // guards the rest
+	granted bool
+	denied  bool
+	seq     uint32 // of the next frame
+	limit   uint32 // frames below it may be sent
+	kept    []kept // sent, not yet covered by credit
+	bytes   int    // in kept
+	over    bool   // the end has been sent
+	sent    time.Time
+	heard   time.Time // last control message
+}
+
+type kept struct {
+	seq uint32
+	buf []byte
+}
+
+// Context ends when the job is cancelled, fenced, or its ingress is lost; its
+// cause says which.
+func (r *Run) Context() context.Context { return r.ctx }
+
+// deliveries is how often the queue has handed over this message, this time
+// included. It stands in the reply subject: $JS.ACK.<stream>.<consumer>.<n>.…,
+// with a domain and an account hash before the stream on servers that use them.
+func (r *Run) deliveries() int {
+	at := 4
+	if strings.Count(r.msg.Reply, ".") >= 10 {
+		at = 6
+	}
+	rest := r.msg.Reply
+	for range at {
+		_, rest, _ = strings.Cut(rest, ".")
+	}
+	n, _, _ := strings.Cut(rest, ".")
+	count, err := strconv.Atoi(n)
+	if err != nil {
+		return 1
+	}
+	return count
+}
+
+// Accept tells the ingress that the job is taken, with the attempt planned (nil
+// if there is none), and takes the job out of the queue. A death between the
+// two makes the queue deliver again.
+func (r *Run) Accept(a *Attempt) {
+	parts := partAccepted
+	if a != nil {
+		parts |= partAttempt
+	}
+	r.mu.Lock()
+	buf := appendFrameHeader(newBuffer(), parts, r.id, r.seq)
+	buf = appendString(buf, r.w.id)
+	if a != nil {
+		buf = appendSection(buf, a.append)
+	}
+	r.putLocked(buf)
+	r.mu.Unlock()
+	r.ack("+ACK")
+}
+
+// Attempt tells that another upstream is about to be called.
+func (r *Run) Attempt(a *Attempt) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.putLocked(appendSection(appendFrameHeader(newBuffer(), partAttempt, r.id, r.seq), a.append))
+}
+
+// Part is what one Send carries; every field may be left out.
+type Part struct {
+	Head    *Head
+	Data    []byte // whole events, or a piece of a plain answer; copied
+	Events  int    // number of events in Data
+	Content bool   // Data holds the first content
+	End     *End   // the job is over
+}
+
+// Send sends a part of the answer, in several frames if it is large. It waits
+// while the client is behind, and returns the context's cause if that ends.
+// An end is sent in any case.
+func (r *Run) Send(p Part) error {
+	var err error
+	for err == nil && len(p.Data) > maxFrame {
+		first := Part{Head: p.Head, Data: p.Data[:maxFrame], Content: p.Content}
+		err = r.frame(first, flagSplit)
+		p.Head, p.Data, p.Content = nil, p.Data[maxFrame:], false
+	}
+	if err == nil && (p.Head != nil || len(p.Data) > 0 || p.End == nil) {
+		err = r.frame(p, 0)
+		if err == nil {
+			return nil
+		}
+	}
+	if p.End == nil {
+		return err
+	}
+	if r.ctx.Err() != nil || err != nil {
+		p = Part{End: p.End}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.putLocked(r.encodeLocked(p, 0))
+	r.over = true
+	return err
+}
+
+// frame waits for credit and sends one frame.
+func (r *Run) frame(p Part, flags byte) error {
+	r.mu.Lock()
+	for r.seq >= r.limit || r.bytes > 0 && r.bytes+len(p.Data) > windowBytes {
+		r.mu.Unlock()
+		select {
+		case <-r.wake:
+		case <-r.ctx.Done():
+			return context.Cause(r.ctx)
+		}
+		r.mu.Lock()
+	}
+	defer r.mu.Unlock()
+	if r.ctx.Err() != nil {
+		return context.Cause(r.ctx)
+	}
+	r.putLocked(r.encodeLocked(p, flags))
+	r.over = p.End != nil
+	return nil
+}
+
+func (r *Run) encodeLocked(p Part, flags byte) []byte {
+	parts := flags
+	if p.Head != nil {
+		parts |= partHead
+	}
+	if p.End != nil {
+		parts |= partEnd
+	}
+	if p.Data != nil {
+		parts |= partData
+	}
+	if p.Content {
+		parts |= flagContent
+	}
+	buf := appendFrameHeader(newBuffer(), parts, r.id, r.seq)
+	if p.Head != nil {
+		buf = appendSection(buf, p.Head.append)
+	}
+	if p.End != nil {
+		buf = appendSection(buf, p.End.append)
+	}
+	if p.Data != nil {
+		buf = appendInt(buf, int64(p.Events))
+		buf = append(buf, p.Data...)
+	}
+	return buf
+}
+
+// putLocked sends a frame and keeps it until credit covers it.
+func (r *Run) putLocked(buf []byte) {
+	r.kept = append(r.kept, kept{r.seq, buf})
+	r.bytes += len(buf)
+	r.seq++
+	r.sent = time.Now()
+	r.w.publish(r.reply, buf)
+}
+
+// credit takes a new limit and lets go of what the client has.
+func (r *Run) credit(limit uint32) {
+	r.mu.Lock()
+	r.heard = time.Now()
+	if limit > r.limit {
+		r.limit = limit
+	}
+	n := 0
+	for n < len(r.kept) && r.kept[n].seq+windowFrames < limit {
+		r.bytes -= len(r.kept[n].buf)
+		freeBuffer(r.kept[n].buf)
+		n++
+	}
+	r.kept = r.kept[n:]
+	r.mu.Unlock()
+	r.signal()
+}
+
+// again sends what is kept from a sequence on. It reports false if that frame
+// is gone, and with it the stream.
+func (r *Run) again(from uint32) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if from >= r.seq {
+		return true
+	}
+	if len(r.kept) == 0 || from < r.kept[0].seq {
+		return false
+	}
+	for _, k := range r.kept {
+		if k.seq >= from {
+			r.w.publish(r.reply, k.buf)
+		}
+	}
+	r.sent = time.Now()
+	return true
+}
+
+func (r *Run) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// ack answers the queue: +ACK, -NAK or +TERM.
+func (r *Run) ack(word string) { r.w.publish(r.msg.Reply, []byte(word)) }
+
+// mayRun asks the ingress for a redelivered job. The grant is what makes a job
+// run once at a time.
+func (r *Run) mayRun() bool {
+	ask := binary.BigEndian.AppendUint32([]byte{ctlAsk}, r.id)
+	ask = appendString(ask, r.w.id)
+	patience := time.NewTimer(grantPatience)
+	defer patience.Stop()
+	again := time.NewTicker(time.Second) // should the question be lost
+	defer again.Stop()
+	for {
+		r.w.ask(r.reply, r.control(), ask)
+		select {
+		case <-r.ctx.Done():
+			return false
+		case <-patience.C:
+			return false
+		case <-again.C:
+		case <-r.wake:
+		}
+		r.mu.Lock()
+		granted, denied := r.granted, r.denied
+		r.mu.Unlock()
+		if granted || denied {
+			return granted
+		}
+	}
+}
+
+// control is where messages to this run go.
+func (r *Run) control() string { return "C." + r.w.id + "." + runToken(r.id) }
+
+// Pieces of a large body: how large, and how many are asked for at a time.
+const (
+	partSize    = 256 << 10
+	partsAtOnce = 4
+)
+
+// Fetch brings a body that was too large for the message.
+func (r *Run) Fetch() error {
+	if r.bodySize == 0 {
+		return nil
+	}
+	n := (r.bodySize + partSize - 1) / partSize
+	body, have := make([]byte, r.bodySize), make([]bool, n)
+	subject := "part." + strings.TrimPrefix(r.reply, "R.")
+	asked, got := 0, 0
+	want := func(i int) {
+		r.w.ask(subject, r.control(), binary.BigEndian.AppendUint32(nil, uint32(i)))
+	}
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
+	for got < n {
+		for ; asked < n && asked < got+partsAtOnce; asked++ {
+			want(asked)
+		}
+		select {
+		case <-r.ctx.Done():
+			return context.Cause(r.ctx)
+		case <-again.C:
+			for i := range asked {
+				if !have[i] {
+					want(i)
+				}
+			}
+		case p := <-r.parts:
+			i := int(binary.BigEndian.Uint32(p))
+			if i < n && !have[i] {
+				copy(body[i*partSize:], p[4:])
+				have[i] = true
+				got++
+			}
+		}
+	}
+	r.Body = body
+	return nil
+}
+
+// Frames live in buffers that go round: one is free again once credit covers it.
+var bufferPool = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
+
+func newBuffer() []byte { return (*bufferPool.Get().(*[]byte))[:0] }
+
+func freeBuffer(b []byte) {
+	if cap(b) <= 2*maxFrame {
+		bufferPool.Put(&b)
+	}
+}

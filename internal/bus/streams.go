@@ -1,0 +1,123 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Names of the streams this package owns; COOL, RL and PAR belong to keysvc
+// and limit.
+const (
+	reqStream = "REQ"
+	logStream = "LOG"
+
+	// DefaultPool and DefaultLane are where jobs go that name no other.
+	DefaultPool = "default"
+	DefaultLane = "normal"
+
+	logConsumer = "sink"
+	ackWait     = time.Second
+	maxDeliver  = 12
+	dedupWindow = 5 * time.Second
+
+	versionKey = "model-proxy-version"
+)
+
+// Ensure creates or updates the streams that every role needs. Whoever comes
+// first does it; a stream made by a newer version is refused.
+func (c *Conn) Ensure(ctx context.Context) error {
+	for _, s := range []jetstream.StreamConfig{c.reqConfig(), c.logConfig()} {
+		if err := c.ensureStream(ctx, s); err != nil {
+			return fmt.Errorf("stream %s: %w", s.Name, err)
+		}
+	}
+	// The sink's consumer stands from the first record on: LOG keeps only what
+	// somebody is interested in.
+	_, err := c.js.CreateOrUpdateConsumer(ctx, logStream, jetstream.ConsumerConfig{
+		Durable: logConsumer, AckPolicy: jetstream.AckAllPolicy, AckWait: 30 * time.Second,
+		MaxAckPending: -1, MaxDeliver: -1,
+	})
+	if err != nil {
+		return fmt.Errorf("consumer %s of %s: %w", logConsumer, logStream, err)
+	}
+	return nil
+}
+
+func (c *Conn) reqConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: reqStream, Subjects: []string{"req.>"}, Storage: jetstream.MemoryStorage, Retention: jetstream.WorkQueuePolicy,
+		Discard: jetstream.DiscardNew, DiscardNewPerSubject: true, MaxMsgsPerSubject: c.cfg.QueueMaxPerClient,
+		MaxMsgs: c.cfg.QueueMaxRequests, MaxBytes: c.cfg.QueueMaxBytes, AllowMsgTTL: true, Duplicates: dedupWindow,
+		Replicas: max(1, c.cfg.Replicas), Metadata: map[string]string{versionKey: strconv.Itoa(Version)},
+	}
+}
+
+func (c *Conn) logConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: logStream, Subjects: []string{"log.>"}, Storage: jetstream.FileStorage, Retention: jetstream.InterestPolicy,
+		Discard: jetstream.DiscardNew, MaxBytes: c.cfg.LogMaxBytes, Duplicates: 2 * time.Minute,
+		Replicas: max(1, c.cfg.Replicas), Metadata: map[string]string{versionKey: strconv.Itoa(Version)},
+	}
+}
+
+func (c *Conn) ensureStream(ctx context.Context, want jetstream.StreamConfig) error {
+	have, err := c.js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, err = c.js.CreateOrUpdateStream(ctx, want)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	if v, _ := strconv.Atoi(have.CachedInfo().Config.Metadata[versionKey]); v > Version {
+		return fmt.Errorf("was made by version %d of the bus, this is %d: upgrade this process", v, Version)
+	}
+	_, err = c.js.UpdateStream(ctx, want)
+	return err
+}
+
+// consumerName is the durable consumer of one pool and lane.
+func consumerName(pool, lane string) string { return Token(pool) + "-" + lane }
+
+// ensureConsumer creates the pull consumer of one pool and lane.
+func (c *Conn) ensureConsumer(ctx context.Context, pool, lane string) error {
+	_, err := c.js.CreateOrUpdateConsumer(ctx, reqStream, jetstream.ConsumerConfig{
+		Durable: consumerName(pool, lane), FilterSubject: "req." + Token(pool) + "." + lane + ".*",
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: maxDeliver,
+		MaxAckPending: -1, MaxWaiting: 16384,
+	})
+	if err != nil {
+		return fmt.Errorf("consumer %s of %s: %w", consumerName(pool, lane), reqStream, err)
+	}
+	return nil
+}
+
+// LogConsumer is the sink's durable consumer of LOG.
+func (c *Conn) LogConsumer(ctx context.Context) (jetstream.Consumer, error) {
+	return c.js.Consumer(ctx, logStream, logConsumer)
+}
+
+// Queue is the state of the request queue.
+type Queue struct {
+	Depth  int64         // jobs that wait
+	Oldest time.Duration // age of the oldest, by the server's own clock
+}
+
+// Queue asks the server how many jobs wait.
+func (c *Conn) Queue(ctx context.Context) (Queue, error) {
+	s, err := c.js.Stream(ctx, reqStream)
+	if err != nil {
+		return Queue{}, err
+	}
+	info := s.CachedInfo()
+	q := Queue{Depth: int64(info.State.Msgs)}
+	if q.Depth > 0 && !info.State.FirstTime.IsZero() {
+		q.Oldest = info.TimeStamp.Sub(info.State.FirstTime)
+	}
+	return q, nil
+}

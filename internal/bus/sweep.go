@@ -1,0 +1,103 @@
+package bus
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"model-proxy/internal/llm"
+)
+
+var (
+	errWorkerLost = errors.New("no sign of the worker")
+	errUnknownRun = errors.New("the worker does not know the run any more")
+)
+
+// sweep looks at every call: it ends those the queue never took, moves those
+// whose worker is gone, and probes the workers of the rest.
+func (i *Ingress) sweep(now time.Time) {
+	probes := map[string][]byte{} // by worker: silent runs, each with the sequence wanted next
+	i.calls.each(func(c *Call) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		switch {
+		case c.finished:
+		case c.run == 0:
+			if !c.acked && now.Sub(c.lastFrame) > pubAckWithin {
+				e := llm.NewError(llm.Unavailable, "the queue did not take the request in time")
+				e.RetryAfter = time.Second
+				c.failLocked(e)
+			}
+		case i.peers.state(c.worker).gone(now, c.committed):
+			c.lostLocked(errWorkerLost)
+		default:
+			list, ok := probes[c.worker]
+			if !ok {
+				list = append(list, ctlProbe)
+			}
+			if now.Sub(c.lastFrame) >= probeEvery {
+				list = binary.BigEndian.AppendUint32(list, c.run)
+				list = binary.BigEndian.AppendUint32(list, c.next)
+			}
+			probes[c.worker] = list
+		}
+	})
+	for worker, list := range probes {
+		err := i.conn.nc.PublishRequest("C."+worker, i.prefix+probeToken+worker, list)
+		if err != nil {
+			i.cfg.Log.Debug("not probed", "worker", worker, "error", err)
+		}
+	}
+}
+
+// probeAnswer is a worker's answer: the runs it does not know.
+func (i *Ingress) probeAnswer(worker string, m *nats.Msg) {
+	if len(m.Data) == 0 {
+		if m.Header.Get("Status") == "503" {
+			i.peers.noResponder(worker)
+		}
+		return
+	}
+	i.peers.beat(worker)
+	r := reader{b: m.Data[1:]}
+	unknown := map[uint32]bool{}
+	for len(r.b) >= 4 {
+		unknown[r.uint32()] = true
+	}
+	if len(unknown) == 0 {
+		return
+	}
+	i.calls.each(func(c *Call) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		// A run that ended between probe and answer has its end under way.
+		if c.worker == worker && c.run != 0 && unknown[c.run] && !c.finished && time.Since(c.lastFrame) >= probeEvery {
+			c.lostLocked(errUnknownRun)
+		}
+	})
+}
+
+// probed answers a worker that asks whether this ingress still wants its runs:
+// with those it does not.
+func (i *Ingress) probed(m *nats.Msg) {
+	if len(m.Data) == 0 || m.Data[0] != ctlProbe {
+		return
+	}
+	r := reader{b: m.Data[1:]}
+	answer := []byte{ctlProbe}
+	for len(r.b) > 0 && r.err == nil {
+		token, run := r.string(), r.uint32()
+		if c := i.calls.get(token); c == nil || !c.wants(run) {
+			answer = binary.BigEndian.AppendUint32(answer, run)
+		}
+	}
+	i.publish(m.Reply, answer)
+}
+
+func (c *Call) wants(run uint32) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.run == run && !c.finished
+}

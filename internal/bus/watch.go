@@ -1,0 +1,110 @@
+package bus
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// resendEnd is how long an end waits for its acknowledgement before it is sent again.
+const resendEnd = time.Second
+
+// watch beats, keeps the pulls alive, asks the ingresses of silent runs whether
+// they still want them, and repeats ends that were not acknowledged.
+func (w *Worker) watch(over <-chan struct{}) {
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	last := time.Now()
+	for n := 1; ; n++ {
+		select {
+		case <-over:
+			return
+		case <-tick.C:
+		}
+		now := time.Now()
+		if now.Sub(last) > time.Second || !w.conn.Connected() {
+			w.peers.forgive(now) // we were the ones who were away
+		}
+		last = now
+		if n%2 == 0 {
+			w.publish("hb."+w.id, nil)
+		}
+		for _, p := range w.pullers {
+			p.expire(now)
+		}
+		w.sweep(now)
+	}
+}
+
+func (w *Worker) sweep(now time.Time) {
+	w.mu.Lock()
+	runs := make([]*Run, 0, len(w.runs))
+	for _, r := range w.runs {
+		runs = append(runs, r)
+	}
+	w.mu.Unlock()
+	probes := map[string][]byte{} // by ingress: runs it should still want
+	for _, r := range runs {
+		ingress := r.Ingress()
+		switch r.check(now, w.peers.state(ingress).seen) {
+		case runForgotten:
+			w.drop(r)
+		case runLost:
+			r.end(ErrIngressLost)
+		case runSilent:
+			list, ok := probes[ingress]
+			if !ok {
+				list = append(list, ctlProbe)
+			}
+			list = appendString(list, r.reply[len("R.")+len(ingress)+1:])
+			probes[ingress] = binary.BigEndian.AppendUint32(list, r.id)
+		}
+	}
+	for ingress, list := range probes {
+		w.ask("R."+ingress, "C."+w.id+"."+probeToken+ingress, list)
+	}
+}
+
+// What a look at a run finds.
+type runState int
+
+const (
+	runWell      runState = iota
+	runSilent             // nothing heard from its ingress for a second
+	runLost               // its ingress is gone
+	runForgotten          // over, and its ingress is gone: nobody will acknowledge the end
+)
+
+// check looks at a run; an end that was not acknowledged is sent again.
+func (r *Run) check(now, ingressSeen time.Time) runState {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	gone := now.Sub(ingressSeen) > patience && now.Sub(r.heard) > patience
+	switch {
+	case r.over && gone:
+		return runForgotten
+	case gone:
+		return runLost
+	case r.over && now.Sub(r.sent) > resendEnd && len(r.kept) > 0:
+		r.sent = now
+		r.w.publish(r.reply, r.kept[len(r.kept)-1].buf)
+	case !r.over && now.Sub(r.heard) > time.Second:
+		return runSilent
+	}
+	return runWell
+}
+
+// probeAnswer is an ingress's answer: the runs it does not want.
+func (w *Worker) probeAnswer(ingress string, m *nats.Msg) {
+	if len(m.Data) == 0 {
+		return // no responders: its silence will tell
+	}
+	w.peers.beat(ingress)
+	body := reader{b: m.Data[1:]}
+	for len(body.b) >= 4 {
+		if r := w.find(body.uint32()); r != nil && r.Ingress() == ingress {
+			r.end(ErrFenced)
+		}
+	}
+}

@@ -1,0 +1,294 @@
+package bus
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// WorkerConfig is what the workers' side of the bus asks of its owner.
+type WorkerConfig struct {
+	Pools       []string // whose jobs to take
+	Concurrency int      // jobs at a time
+	Drain       time.Duration
+	Log         *slog.Logger
+	// Handle serves one job and returns when it is over. It runs on a
+	// goroutine of its own.
+	Handle func(*Run)
+}
+
+// Worker is the workers' side of the bus: it pulls jobs while it has free slots
+// and carries their answers back.
+type Worker struct {
+	// Fixed at construction.
+	id      string
+	conn    *Conn
+	cfg     WorkerConfig
+	peers   *peers // ingresses
+	pullers []*puller
+
+	busy     atomic.Int64
+	draining atomic.Bool
+	inFlight sync.WaitGroup
+
+	mu   sync.Mutex // guards runs
+	runs map[uint32]*Run
+}
+
+// NewWorker joins the bus as a worker.
+func NewWorker(c *Conn, cfg WorkerConfig) *Worker {
+	return &Worker{id: newID("w"), conn: c, cfg: cfg, peers: newPeers(), runs: map[uint32]*Run{}}
+}
+
+// ID is the worker's name on the bus.
+func (w *Worker) ID() string { return w.id }
+
+// Busy is the number of slots in use.
+func (w *Worker) Busy() int64 { return w.busy.Load() }
+
+// Run takes jobs until ctx ends; those in flight then have cfg.Drain to finish
+// before they are cancelled. Run returns when all are over.
+func (w *Worker) Run(ctx context.Context) error {
+	hard, kill := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer kill(ErrStopped)
+	subs := []struct {
+		subject string
+		handle  nats.MsgHandler
+	}{
+		{"C." + w.id + ".*", w.control},
+		{"C." + w.id, w.list},
+		{"X.*", w.fenced},
+		{"hb.*", func(m *nats.Msg) { w.peers.beat(m.Subject[len("hb."):]) }},
+	}
+	for n, pool := range w.cfg.Pools {
+		if err := w.conn.ensureConsumer(ctx, pool, DefaultLane); err != nil {
+			return err
+		}
+		p := newPuller(w, pool, DefaultLane, n)
+		w.pullers = append(w.pullers, p)
+		subs = append(subs, struct {
+			subject string
+			handle  nats.MsgHandler
+		}{p.inbox + ".*", func(m *nats.Msg) { p.receive(hard, m) }})
+	}
+	for _, s := range subs {
+		sub, err := w.conn.nc.Subscribe(s.subject, s.handle)
+		if err != nil {
+			return fmt.Errorf("subscribe to %s: %w", s.subject, err)
+		}
+		defer func() { _ = sub.Unsubscribe() }() // the connection may be closed by now
+		if err := sub.SetPendingLimits(-1, -1); err != nil {
+			return fmt.Errorf("subscribe to %s: %w", s.subject, err)
+		}
+	}
+	w.conn.OnReconnect(func() {
+		for _, p := range w.pullers {
+			p.reset()
+		}
+	})
+	w.publish("hb."+w.id, nil)
+	for _, p := range w.pullers {
+		p.arm()
+	}
+	over := make(chan struct{})
+	watched := make(chan struct{})
+	go func() { w.watch(over); close(watched) }()
+	<-ctx.Done()
+	w.drain(kill)
+	close(over)
+	<-watched
+	return nil
+}
+
+// drain waits for the jobs in flight, cancels what is left at the end of its
+// patience, and gives the last ends a moment to be acknowledged.
+func (w *Worker) drain(kill context.CancelCauseFunc) {
+	w.draining.Store(true)
+	patience := time.AfterFunc(w.cfg.Drain, func() { kill(ErrStopped) })
+	w.inFlight.Wait()
+	patience.Stop()
+	deadline := time.Now().Add(2 * time.Second)
+	for w.unacknowledged() && time.Now().Before(deadline) {
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (w *Worker) unacknowledged() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.runs) > 0
+}
+
+// begin registers a run for a message of the queue.
+func (w *Worker) begin(hard context.Context, m *nats.Msg) (*Run, error) {
+	d, err := parseDelivery(m)
+	if err != nil {
+		return nil, err
+	}
+	r := &Run{Delivery: *d, w: w, msg: m, limit: windowFrames, wake: make(chan struct{}, 1), heard: time.Now()}
+	if d.bodySize > 0 {
+		r.parts = make(chan []byte, 2*partsAtOnce)
+	}
+	r.ctx, r.end = context.WithCancelCause(hard)
+	w.mu.Lock()
+	for r.id == 0 || w.runs[r.id] != nil {
+		r.id = rand.Uint32()
+	}
+	w.runs[r.id] = r
+	w.mu.Unlock()
+	return r, nil
+}
+
+// serve runs one job from its message to its end.
+func (w *Worker) serve(r *Run) {
+	defer r.end(nil)
+	if (r.Number > 1 || r.deliveries() > 1) && !r.mayRun() {
+		r.ack("+ACK")
+		w.drop(r)
+		return
+	}
+	w.cfg.Handle(r)
+	r.mu.Lock()
+	over := r.over
+	r.mu.Unlock()
+	cause := context.Cause(r.ctx)
+	if !over || errors.Is(cause, ErrFenced) || errors.Is(cause, ErrIngressLost) {
+		w.drop(r) // nobody waits for this end
+	}
+}
+
+func (w *Worker) drop(r *Run) {
+	w.mu.Lock()
+	delete(w.runs, r.id)
+	w.mu.Unlock()
+}
+
+func (w *Worker) find(id uint32) *Run {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.runs[id]
+}
+
+// control is a message to one run.
+func (w *Worker) control(m *nats.Msg) {
+	token := m.Subject[len("C.")+len(w.id)+1:]
+	if ingress, ok := strings.CutPrefix(token, probeToken); ok {
+		w.probeAnswer(ingress, m)
+		return
+	}
+	id, err := strconv.ParseUint(token, 36, 32)
+	r := w.find(uint32(id))
+	if err != nil || r == nil {
+		return
+	}
+	if len(m.Data) == 0 { // no responders: the ingress is gone, or its connection
+		return
+	}
+	w.peers.beat(r.Ingress())
+	body := reader{b: m.Data[1:]}
+	switch m.Data[0] {
+	case ctlCredit:
+		r.credit(body.uint32())
+	case ctlWant:
+		if !r.again(body.uint32()) {
+			r.end(ErrFenced)
+			w.drop(r) // the next probe will not find it, and the ingress ends the stream
+		}
+	case ctlGrant, ctlCancel:
+		r.mu.Lock()
+		r.granted = m.Data[0] == ctlGrant
+		r.denied = !r.granted
+		r.mu.Unlock()
+		if r.denied {
+			r.end(ErrCancelled)
+		}
+		r.signal()
+	case ctlPart:
+		if len(m.Data) < 5 {
+			return
+		}
+		select {
+		case r.parts <- m.Data[1:]:
+		default: // more than was asked for; what is missing is asked for again
+		}
+	}
+}
+
+// list is a message about many runs: acknowledged ends, or a probe.
+func (w *Worker) list(m *nats.Msg) {
+	if len(m.Data) == 0 {
+		return
+	}
+	body := reader{b: m.Data[1:]}
+	switch m.Data[0] {
+	case ctlDone:
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for len(body.b) >= 4 {
+			id := body.uint32()
+			if r := w.runs[id]; r != nil {
+				delete(w.runs, id)
+				r.free()
+			}
+		}
+	case ctlProbe:
+		answer := []byte{ctlProbe}
+		for len(body.b) >= 8 {
+			id, next := body.uint32(), body.uint32()
+			if r := w.find(id); r == nil || !r.again(next) {
+				answer = binary.BigEndian.AppendUint32(answer, id)
+			}
+		}
+		w.publish(m.Reply, answer)
+	}
+}
+
+// free lets go of the frames of a run whose end has arrived.
+func (r *Run) free() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, k := range r.kept {
+		freeBuffer(k.buf)
+	}
+	r.kept, r.bytes = nil, 0
+}
+
+// fenced hears that a run's frames are not wanted.
+func (w *Worker) fenced(m *nats.Msg) {
+	id, err := strconv.ParseUint(m.Subject[len("X."):], 36, 32)
+	r := w.find(uint32(id))
+	if err != nil || r == nil || len(m.Data) == 0 || string(m.Data[1:]) != r.reply {
+		return
+	}
+	r.end(ErrFenced)
+	r.mu.Lock()
+	over := r.over
+	r.mu.Unlock()
+	if over {
+		w.drop(r)
+	}
+}
+
+// publish sends and forgets; what is lost with a connection is sent again when
+// the ingress asks.
+func (w *Worker) publish(subject string, msg []byte) {
+	if err := w.conn.nc.Publish(subject, msg); err != nil {
+		w.cfg.Log.Debug("not sent", "subject", subject, "error", err)
+	}
+}
+
+func (w *Worker) ask(subject, reply string, msg []byte) {
+	if err := w.conn.nc.PublishRequest(subject, reply, msg); err != nil {
+		w.cfg.Log.Debug("not sent", "subject", subject, "error", err)
+	}
+}
