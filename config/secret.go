@@ -8,7 +8,8 @@ import (
 
 // Secret is a provider's API key. Printed or logged, it shows only its
 // fingerprint; plain is a pointer because fmt prints unexported fields.
-// The zero Secret holds no key. It is safe for concurrent use.
+// The zero Secret stands for "no key is needed", as for a server in the
+// operator's own house. It is safe for concurrent use.
 type Secret struct {
 	plain *string
 	fp    string
@@ -24,19 +25,39 @@ func fingerprint(s string) string {
 	return hex.EncodeToString(sum[:6])
 }
 
-// IsZero reports whether s holds no key.
+// IsZero reports whether s holds no key: no authentication header is sent.
 func (s Secret) IsZero() bool { return s.plain == nil }
 
-// Fingerprint is the first 12 hex digits of the key's SHA-256.
-func (s Secret) Fingerprint() string { return s.fp }
+// Fingerprint is the first 12 hex digits of the key's SHA-256, or "keyless"
+// for the zero Secret, which needs a name too where pools are kept.
+func (s Secret) Fingerprint() string {
+	if s.IsZero() {
+		return "keyless"
+	}
+	return s.fp
+}
 
-func (s Secret) String() string       { return "key:" + s.fp }
+// LastFour is the end of the key, by which its owner knows it; "" if the key
+// is so short that four characters would give too much of it away.
+func (s Secret) LastFour() string {
+	if s.IsZero() || len(*s.plain) < 16 {
+		return ""
+	}
+	return (*s.plain)[len(*s.plain)-4:]
+}
+
+func (s Secret) String() string       { return "key:" + s.Fingerprint() }
 func (s Secret) GoString() string     { return s.String() }
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalText keeps a key out of JSON too.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Reveal returns the key itself. It has one caller: provider, where it sets
-// the authentication header. It panics if s is zero.
-func (s Secret) Reveal() string { return *s.plain }
+// Reveal returns the key itself, "" for the zero Secret. It has one caller:
+// provider, where it sets the authentication header.
+func (s Secret) Reveal() string {
+	if s.IsZero() {
+		return ""
+	}
+	return *s.plain
+}

@@ -16,6 +16,10 @@ type Snapshot struct {
 	Models    map[string]*Model    // by logical name
 	Clients   []*Client            // in configured order
 	Problems  []Problem            // what was left out, and warnings
+
+	// Dormant are the shipped models that no configured key can serve, by
+	// logical name. They are not offered; their Unusable says what is missing.
+	Dormant map[string]*Model
 }
 
 // Settings are the values of the environment that a running gateway obeys and
@@ -52,11 +56,11 @@ type Provider struct {
 	Vendor      string // whose API it really is; default Name
 	Enabled     bool
 	Protocols   []llm.Protocol          // what it speaks, preferred first
-	Keys        []Key                   // by env_var_patterns; deduplicated, in order
+	Keys        []Key                   // by env_var_patterns; deduplicated, in order; one zero Secret where none is needed
 	BaseURL     string                  // base_url, or base_url_override where enabled
 	Paths       map[llm.Endpoint]string // endpoints.completions, messages, responses, …; may hold {model}
 	StreamPaths map[llm.Endpoint]string // endpoints.streaming, where it differs
-	ModelsPath  string
+	ModelsPath  string                  // of the list of models; ModelsURL is the whole address
 
 	KeyHeader      string            // authentication.header_name
 	KeyFormat      string            // authentication.header_format, holds {api_key}
@@ -76,7 +80,11 @@ type Provider struct {
 	ModelOverrides       map[string]ModelOverride // models.<upstream model>
 	ModelMapping         map[string]string
 	Quirks               llm.Quirks
-	Pool                 string
+	Pool                 string // of models that name none
+
+	File        string   `json:"-"` // where it stands, for messages
+	Shipped     bool     `json:"-"` // one of the defaults in the binary
+	KeyPatterns []string // the variables its keys may stand in
 }
 
 // Key is one API key of a provider and the environment variable it came from.
@@ -115,7 +123,10 @@ type Model struct {
 	Pool            string        // default "default"
 	CooldownSeconds *int64        // default_cooldown_seconds
 	TotalTimeout    time.Duration // the longest deadline a request may have
-	Unusable        string        // why no route is usable; "" if one is
+	Unusable        string        // why neither its routes nor its fallbacks' are usable; "" if one is
+
+	File    string `json:"-"` // where it stands, for messages
+	Shipped bool   `json:"-"` // one of the defaults in the binary
 }
 
 // Route is one provider and upstream model that can serve a logical model.
@@ -130,13 +141,4 @@ type Route struct {
 	CooldownSeconds *int64
 	Weight          int
 	Capabilities    llm.Capabilities
-}
-
-// Problem is one fault or warning found while loading.
-type Problem struct {
-	File    string // as the user wrote it
-	Line    int    // 0 if not known
-	Field   string // path such as endpoints.base_url
-	Message string // what is wrong and what to do
-	Warning bool   // true: the file is used all the same
 }
