@@ -37,9 +37,9 @@ func newGateway(t testing.TB, change func(*bus.Config)) *gateway {
 		t.Fatal(err)
 	}
 	g.in = bus.NewIngress(conn, bus.IngressConfig{Log: slog.New(slog.DiscardHandler),
-		Lost: func(_ *bus.Job, worker string, _ int, _ *bus.Attempt) {
+		Lost: func(l bus.Loss) {
 			g.mu.Lock()
-			g.lost = append(g.lost, worker)
+			g.lost = append(g.lost, l.Worker)
 			g.mu.Unlock()
 		}})
 	started := make(chan struct{})

@@ -15,6 +15,9 @@ const (
 	windowBytes  = 256 << 10
 )
 
+// againAfter is how long a job waits that a worker did not know the model of.
+const againAfter = time.Second
+
 // maxMoves is how often a job may be given to another worker after a loss.
 const maxMoves = 2
 
@@ -39,12 +42,14 @@ type Call struct {
 	attempt   *Attempt // newest one known
 	attempts  int      // begun so far
 	accepted  time.Time
-	next      uint32  // sequence wanted next
-	queue     []Frame // received, not yet taken by Next
-	held      int     // bytes of frames taken since the last credit was sent
-	granted   uint32  // credit limit last sent
-	committed bool    // the client got an answer byte
-	finished  bool    // an end was received or made up
+	began     time.Time // the newest attempt
+	again     time.Time // when to publish once more because the worker did not know the model
+	next      uint32    // sequence wanted next
+	queue     []Frame   // received, not yet taken by Next
+	held      int       // bytes of frames taken since the last credit was sent
+	granted   uint32    // credit limit last sent
+	committed bool      // the client got an answer byte
+	finished  bool      // an end was received or made up
 	lastFrame time.Time
 }
 
@@ -188,6 +193,11 @@ func (c *Call) frame(msg []byte) {
 		return
 	}
 	c.next++
+	if f.End != nil && f.End.Again && c.again.IsZero() {
+		c.in.done(c.worker, c.run)
+		c.run, c.again = 0, c.lastFrame.Add(againAfter)
+		return
+	}
 	c.noteLocked(&f)
 	if f.Head == nil && f.End == nil && f.Data == nil {
 		return
@@ -199,12 +209,12 @@ func (c *Call) frame(msg []byte) {
 // noteLocked keeps what a frame tells of the job's way.
 func (c *Call) noteLocked(f *Frame) {
 	if f.Accepted {
-		c.worker, c.accepted = f.WorkerID, c.lastFrame
+		c.worker, c.accepted, c.began = f.WorkerID, c.lastFrame, c.lastFrame
 		c.granted = windowFrames
 		c.in.peers.beat(f.WorkerID)
 	}
 	if f.Attempt != nil {
-		c.attempt, c.attempts = f.Attempt, f.Attempt.Number
+		c.attempt, c.attempts, c.began = f.Attempt, f.Attempt.Number, c.lastFrame
 	}
 	if f.Accepted && f.Attempt == nil {
 		c.attempts++
@@ -264,7 +274,7 @@ func (c *Call) grantLocked(a asker) {
 func (c *Call) lostLocked(cause error) {
 	worker := c.worker
 	if c.in.cfg.Lost != nil {
-		c.in.cfg.Lost(c.job, worker, max(1, c.attempts), c.attempt)
+		c.in.cfg.Lost(Loss{Job: c.job, Worker: worker, Delivery: c.delivery, Number: max(1, c.attempts), Attempt: c.attempt, Begun: c.began})
 	}
 	if c.committed {
 		c.failLocked(llm.NewError(llm.BadGateway, "the connection to the worker was lost while it answered").Because(cause))
@@ -280,6 +290,11 @@ func (c *Call) lostLocked(cause error) {
 		c.grantLocked(*a)
 		return
 	}
+	c.publishLocked()
+}
+
+// publishLocked publishes the job again, as its next delivery.
+func (c *Call) publishLocked() {
 	c.asked = nil
 	c.delivery++
 	c.acked = false

@@ -61,7 +61,9 @@ type Head struct {
 // End closes a job: with an answer given, or with an error if Err is not nil.
 type End struct {
 	Err          *llm.Error
-	Cancelled    bool // the worker stopped because it was told to
+	Cancelled    bool    // the worker stopped because it was told to
+	Again        bool    // the worker does not know the model: another may, or this one after a reload
+	Refused      Refusal // the queue never took the job; made up by the ingress, not on the wire
 	Attempts     int
 	Usage        llm.Usage
 	CostNanoUSD  int64
@@ -70,6 +72,16 @@ type End struct {
 	Finish       string // finish or stop reason
 	Warnings     string // response-level losses, known only now
 }
+
+// Refusal is why the queue did not take a job, in the words of the metric
+// model_proxy_rejected_total; "" means that it did.
+type Refusal string
+
+const (
+	RefusedClient Refusal = "queue_client" // the client's own share is full
+	RefusedFull   Refusal = "queue_full"
+	RefusedBus    Refusal = "bus" // it cannot be reached
+)
 
 // Frame is one message of an answer, decoded. Data points into the message.
 type Frame struct {
@@ -121,6 +133,7 @@ func (e *End) append(dst []byte) []byte {
 	}
 	dst = appendBool(dst, e.Priced)
 	dst = appendBool(dst, e.Cancelled)
+	dst = appendBool(dst, e.Again)
 	for _, s := range [...]string{string(u.Source), e.PriceVersion, e.Finish, e.Warnings} {
 		dst = appendString(dst, s)
 	}
@@ -142,7 +155,7 @@ func (r *reader) end() *End {
 	for _, n := range [...]*int64{&u.Prompt, &u.CachedRead, &u.CachedWrite, &u.CachedWrite1h, &u.Completion, &u.Reasoning, &e.CostNanoUSD} {
 		*n = r.int()
 	}
-	e.Priced, e.Cancelled = r.bool(), r.bool()
+	e.Priced, e.Cancelled, e.Again = r.bool(), r.bool(), r.bool()
 	u.Source = llm.UsageSource(r.string())
 	e.PriceVersion, e.Finish, e.Warnings = r.string(), r.string(), r.string()
 	if !r.bool() {

@@ -43,8 +43,18 @@ const (
 // IngressConfig is what the ingress' side of the bus asks of its owner.
 type IngressConfig struct {
 	// Lost is told of an attempt that died with its worker. It must not block.
-	Lost func(job *Job, worker string, number int, a *Attempt)
+	Lost func(Loss)
 	Log  *slog.Logger
+}
+
+// Loss describes an attempt whose worker is gone.
+type Loss struct {
+	Job      *Job
+	Worker   string
+	Delivery int
+	Number   int       // of the attempt
+	Attempt  *Attempt  // what is known of it, nil if nothing
+	Begun    time.Time // when the worker took the job, or began the attempt
 }
 
 // Ingress is the client's side of the bus: it submits jobs and receives their
@@ -168,7 +178,7 @@ func (i *Ingress) receive(m *nats.Msg) {
 	switch {
 	case len(m.Data) == 0:
 		if c != nil && m.Header.Get("Status") == "503" {
-			c.refused("no queue to take the job: JetStream does not answer", llm.Unavailable)
+			c.refused(RefusedBus, "the queue cannot be reached at the moment")
 		}
 	case m.Data[0] == '{':
 		if c != nil {
@@ -216,10 +226,10 @@ func (c *Call) pubAck(data []byte) {
 		return
 	}
 	if strings.Contains(ack.Error.Description, "per subject") {
-		c.refused("too many of your requests are waiting already", llm.RateLimited)
+		c.refused(RefusedClient, "too many of your requests are waiting already")
 		return
 	}
-	c.refused("the queue is full", llm.Unavailable)
+	c.refused(RefusedFull, "the queue is full")
 }
 
 // quickAck reads the sequence out of {"stream":"REQ","seq":12}, the only form
@@ -235,14 +245,18 @@ func quickAck(data []byte) (uint64, bool) {
 }
 
 // refused ends a call that the queue did not take.
-func (c *Call) refused(why string, k llm.Kind) {
-	e := llm.NewError(k, why)
+func (c *Call) refused(reason Refusal, why string) {
+	e := llm.NewError(llm.Unavailable, why)
+	if reason == RefusedClient {
+		e.Kind = llm.RateLimited
+	}
 	e.RetryAfter = time.Second
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.run == 0 {
-		e.Code = "queue_refused"
-		c.failLocked(e)
+	if c.run == 0 && !c.finished {
+		c.finished = true
+		c.queue = append(c.queue, Frame{End: &End{Err: e, Refused: reason}})
+		c.signal()
 	}
 }
 
@@ -278,9 +292,11 @@ func (i *Ingress) done(worker string, run uint32) {
 func (i *Ingress) sendDone() {
 	i.mu.Lock()
 	ended := i.ended
-	if len(ended) > 0 {
-		i.ended = make(map[string][]byte, len(ended))
+	if len(ended) == 0 {
+		i.mu.Unlock()
+		return
 	}
+	i.ended = make(map[string][]byte, len(ended))
 	i.mu.Unlock()
 	for worker, runs := range ended {
 		for len(runs) > 0 {

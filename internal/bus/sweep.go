@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-
-	"model-proxy/internal/llm"
 )
 
 var (
@@ -19,16 +17,19 @@ var (
 // whose worker is gone, and probes the workers of the rest.
 func (i *Ingress) sweep(now time.Time) {
 	probes := map[string][]byte{} // by worker: silent runs, each with the sequence wanted next
+	var late []*Call              // not confirmed by the queue in time
 	i.calls.each(func(c *Call) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		switch {
 		case c.finished:
+		case c.run == 0 && c.again.After(c.lastFrame):
+			if now.After(c.again) {
+				c.publishLocked()
+			}
 		case c.run == 0:
 			if !c.acked && now.Sub(c.lastFrame) > pubAckWithin {
-				e := llm.NewError(llm.Unavailable, "the queue did not take the request in time")
-				e.RetryAfter = time.Second
-				c.failLocked(e)
+				late = append(late, c)
 			}
 		case i.peers.state(c.worker).gone(now, c.committed):
 			c.lostLocked(errWorkerLost)
@@ -44,6 +45,9 @@ func (i *Ingress) sweep(now time.Time) {
 			probes[c.worker] = list
 		}
 	})
+	for _, c := range late {
+		c.refused(RefusedBus, "the queue did not take the request in time")
+	}
 	for worker, list := range probes {
 		err := i.conn.nc.PublishRequest("C."+worker, i.prefix+probeToken+worker, list)
 		if err != nil {
