@@ -19,22 +19,27 @@ import (
 // the client is told of a bad gateway, and Upstream gives the router the truth.
 func (x *Exchange) Error(status int, h http.Header, body []byte) *llm.Error {
 	f := parseFailure(body)
+	if status < 400 && f.status != 0 {
+		status = f.status
+	}
 	e := x.upstreamError(status, f)
 	e.RetryAfter = RetryAfter(status, h)
-	if status >= 400 && x.sameWire() && rightShape(x.in.Client.Wire(), body) {
-		e.Status, e.Body = status, scrub(bytes.Clone(body))
+	if status >= 400 && x.conv == nil {
+		e.Status = status
+		if rightShape(x.in.Client.Wire(), body) {
+			e.Body = scrub(bytes.Clone(body))
+		}
 	}
 	return forClient(e)
 }
 
 // streamError is Error for an event inside a stream.
-func (x *Exchange) streamError(ev llm.Event, data []byte) *llm.Error {
+func (x *Exchange) streamError(data []byte) *llm.Error {
 	f := parseFailure(data)
 	e := x.upstreamError(f.status, f)
-	if x.sameWire() && rawjson.Get(data, "choices") == nil {
+	if x.conv == nil && data[0] == '{' && rawjson.Get(data, "choices") == nil {
 		e.Body = scrub(bytes.Clone(data))
 	}
-	_ = ev
 	return forClient(e)
 }
 
@@ -60,8 +65,6 @@ func forClient(e *llm.Error) *llm.Error {
 	}).Because(e)
 }
 
-func (x *Exchange) sameWire() bool { return x.conv == nil }
-
 // rightShape reports whether body has the error shape that clients of p expect.
 func rightShape(p llm.Protocol, body []byte) bool {
 	if !rawjson.Valid(body) {
@@ -77,12 +80,7 @@ func rightShape(p llm.Protocol, body []byte) bool {
 // upstreamError classes a failure by its status, its code and type, and, where
 // hosts say too little, its message.
 func (x *Exchange) upstreamError(status int, f failure) *llm.Error {
-	e := &llm.Error{Kind: kindOf(status, f), Message: string(scrub([]byte(f.message))), Param: f.param}
-	if x.target.Protocol.Wire() != llm.Anthropic {
-		e.Code = f.code
-	} else if f.code != "" {
-		e.Code = f.code
-	}
+	e := &llm.Error{Kind: kindOf(status, f), Message: string(scrub([]byte(f.message))), Param: f.param, Code: f.code}
 	if e.Code == "" && tooLong(f.message) {
 		e.Code = "context_length_exceeded"
 	}
@@ -122,7 +120,7 @@ var kindOfType = map[string]llm.Kind{
 	"invalid_request_error": llm.BadRequest, "authentication_error": llm.Unauthorized, "permission_error": llm.Forbidden,
 	"not_found_error": llm.NotFound, "conflict_error": llm.Conflict, "request_too_large": llm.TooLarge,
 	"rate_limit_error": llm.RateLimited, "rate_limit_exceeded": llm.RateLimited, "RateLimitReached": llm.RateLimited,
-	"tokens": llm.RateLimited, "requests": llm.RateLimited,
+	"content_filter": llm.BadRequest, "tokens": llm.RateLimited, "requests": llm.RateLimited,
 	"api_error": llm.ServerError, "server_error": llm.ServerError, "timeout_error": llm.TimedOut, "timeout": llm.TimedOut,
 }
 
@@ -223,8 +221,8 @@ func readFailure(obj []byte) failure {
 			f.kind, _ = rawjson.Unquote(v)
 		case "param":
 			f.param, _ = rawjson.Unquote(v)
-		case "status_code":
-			f.status = statusIn(v)
+		case "status_code", "status":
+			f.status = max(f.status, statusIn(v))
 		case "code":
 			if s, ok := rawjson.Unquote(v); ok {
 				f.code = s

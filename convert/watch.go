@@ -13,13 +13,13 @@ func readChatEvent(s *Stream, e llm.Event, data []byte) reading {
 	found, err := rawjson.Check(room[:0], data, &chatEventFields)
 	if err != nil {
 		if rawjson.Valid(data) && jsonError(rawjson.Get(rawjson.First(data), "error")) {
-			return reading{err: s.x.streamError(e, data)}
+			return reading{err: s.x.streamError(data)}
 		}
 		return malformed(err)
 	}
 	failure := found.Value(data, "error")
 	if jsonError(failure) || string(e.Type) == "error" {
-		return reading{err: s.x.streamError(e, data)}
+		return reading{err: s.x.streamError(data)}
 	}
 	see := &s.x.seen
 	see.note(found.Value(data, "id"), found.Value(data, "model"))
@@ -40,7 +40,7 @@ func readChatEvent(s *Stream, e llm.Event, data []byte) reading {
 		return r
 	}
 	if failure != nil || hide && rawjson.IsNull(usage) {
-		s.clean(data)
+		s.clean(data, found, failure != nil)
 		r.edit = cleaned
 	}
 	return r
@@ -48,7 +48,11 @@ func readChatEvent(s *Stream, e llm.Event, data []byte) reading {
 
 // clean copies data into s.buf without its error member, empty as it is, and
 // without a usage of null that the client did not ask for.
-func (s *Stream) clean(data []byte) {
+func (s *Stream) clean(data []byte, found rawjson.Members, failure bool) {
+	if m, ok := found.Find("usage"); ok && !failure {
+		s.buf = rawjson.AppendDeleted(s.buf[:0], data, m)
+		return
+	}
 	s.buf = rawjson.AppendWithout(s.buf[:0], data, func(name, raw []byte) bool {
 		return rawjson.EqualString(name, "error") ||
 			s.x.hideUsage && rawjson.IsNull(raw) && rawjson.EqualString(name, "usage")
@@ -103,7 +107,7 @@ func readMessagesEvent(s *Stream, e llm.Event, data []byte) reading {
 	see := &s.x.seen
 	switch kind := found.Value(data, "type"); string(kind) {
 	case `"error"`:
-		r.err = s.x.streamError(e, data)
+		r.err = s.x.streamError(data)
 	case `"message_start"`:
 		m := found.Value(data, "message")
 		see.note(rawjson.Get(m, "id"), rawjson.Get(m, "model"))
@@ -130,7 +134,7 @@ func readMessagesEvent(s *Stream, e llm.Event, data []byte) reading {
 		r.done = true
 	default:
 		if string(e.Type) == "error" {
-			r.err = s.x.streamError(e, data)
+			r.err = s.x.streamError(data)
 		}
 	}
 	return r
@@ -150,7 +154,7 @@ func readResponsesEvent(s *Stream, e llm.Event, data []byte) reading {
 	switch kind := found.Value(data, "type"); string(kind) {
 	case `"error"`, `"response.failed"`:
 		see.usage.readResponses(rawjson.Get(found.Value(data, "response"), "usage"))
-		r.err = s.x.streamError(e, data)
+		r.err = s.x.streamError(data)
 	case `"response.created"`:
 		m := found.Value(data, "response")
 		see.note(rawjson.Get(m, "id"), rawjson.Get(m, "model"))
@@ -162,7 +166,7 @@ func readResponsesEvent(s *Stream, e llm.Event, data []byte) reading {
 		r.finished, r.done = true, true
 	default:
 		if string(e.Type) == "error" {
-			r.err = s.x.streamError(e, data)
+			r.err = s.x.streamError(data)
 		}
 		r.content = s.told(found.Value(data, "delta"))
 	}

@@ -98,3 +98,19 @@ func AppendWithout(dst, data []byte, drop func(quotedName, raw []byte) bool) []b
 		i++
 	}
 }
+
+// AppendDeleted appends the checked object data to dst without its member m and
+// the comma that goes with it. All other bytes stay.
+func AppendDeleted(dst, data []byte, m Member) []byte {
+	start, stop := m.Key, m.End
+	for space(data[start-1:start], 0) == 1 {
+		start--
+	}
+	if data[start-1] == ',' {
+		start--
+	} else if after := space(data, stop); data[after] == ',' {
+		stop = after + 1
+	}
+	dst = append(dst, data[:start]...)
+	return append(dst, data[stop:]...)
+}

@@ -189,6 +189,24 @@ func TestAppendWithout(t *testing.T) {
 	}
 }
 
+func TestAppendDeleted(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{`{"a":1,"x":null,"b":2}`, `{"a":1,"b":2}`},
+		{`{"x":null, "a":1}`, `{ "a":1}`},
+		{`{"a":1 , "x":null }`, `{"a":1  }`},
+		{`{"a":1, "x":null, "b":2}`, `{"a":1, "b":2}`},
+		{`{ "x":null}`, `{}`},
+	} {
+		m, err := Check(nil, []byte(c.in), &Fields{Want: []string{"x"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(AppendDeleted(nil, []byte(c.in), m[0])); got != c.want {
+			t.Errorf("AppendDeleted(%s) = %s, want %s", c.in, got, c.want)
+		}
+	}
+}
+
 // depth is how deep valid JSON nests, counted the plain way.
 func depth(data []byte) (deepest int) {
 	d, inside := 0, false
