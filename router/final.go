@@ -1,0 +1,249 @@
+package router
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"model-proxy/config"
+	"model-proxy/internal/llm"
+)
+
+// evidence is one thing the walk met: a failed attempt, or a rest that kept a
+// key or a route from being tried.
+type evidence struct {
+	class    Class
+	breaker  bool       // the rest of a breaker
+	told     *llm.Error // of a failed attempt; nil for a rest that was met
+	where    string     // provider/model
+	what     string     // status, or what happened
+	free     time.Time  // when the rest ends; zero if nothing rests
+	attempts int
+}
+
+// telling ranks what a client learns most from when everything failed in its
+// own way: first what is wrong with the request, then what another try may
+// mend, last what only the operator can.
+var telling = map[Class]int{
+	BadRequest: 9, ContentFilter: 9, ContextLength: 9, TooLarge: 9, ToolUse: 8,
+	Overloaded: 7, ServerError: 6, TimedOut: 5, Broken: 4, Unreachable: 4, Other: 3, ModelMissing: 3,
+	RateLimit: 2, TooLargeHere: 2,
+	Quota: 1, Auth: 1, Denied: 1, ModelDenied: 1,
+}
+
+func (w *Walk) noteFailure(now time.Time, c Class, f Failure, status int, told *llm.Error, rest llm.Rest) {
+	e := evidence{class: c, told: told, where: place(w.step.Route), what: happened(f, status), attempts: 1}
+	if rest.For > 0 {
+		e.free = now.Add(rest.For)
+	}
+	w.evidence = append(w.evidence, e)
+}
+
+func (w *Walk) noteRest(now time.Time, r *config.Route, rest llm.Rest) {
+	w.evidence = append(w.evidence, evidence{class: Class(rest.Cause), breaker: rest.Scope == llm.ScopeBreaker,
+		where: place(r), what: "resting", free: now.Add(rest.For)})
+}
+
+func place(r *config.Route) string { return r.Provider.Name + "/" + r.Model }
+
+func happened(f Failure, status int) string {
+	switch f.Fault {
+	case Answered:
+		return strconv.Itoa(status)
+	case Dial:
+		return "unreachable"
+	case Timeout:
+		return "timeout"
+	}
+	return "connection broken"
+}
+
+// exhausted is the answer when nothing is left to try.
+func (w *Walk) exhausted(now time.Time) *llm.Error {
+	best := evidence{}
+	rank := -1
+	for _, e := range w.evidence {
+		if n := e.rank(); n > rank {
+			best, rank = e, n
+		}
+	}
+	switch {
+	case rank < 0:
+		return llm.NewError(llm.Unavailable, fmt.Sprintf("No route of model %q could be tried.", w.job.Model))
+	case best.class.refused():
+		return refused(w.tried())
+	case best.told == nil || best.class == RateLimit || best.class == TooLargeHere:
+		return w.allRest(now, best)
+	case rank >= telling[ToolUse]:
+		return best.told
+	}
+	e := *best.told
+	e.Body = nil
+	e.Message = strings.TrimRight(e.Message, ". ") + ". " + w.tried()
+	return w.withRetryAfter(now, &e)
+}
+
+// rank is how telling the evidence is. A rest tells less than the failure
+// that caused it, more than a rate limit.
+func (e evidence) rank() int {
+	if e.told == nil && (e.breaker || telling[e.class] > telling[RateLimit]) {
+		return telling[ModelMissing]
+	}
+	return telling[e.class]
+}
+
+// allRest is the answer when the walk ends at rests: 429 for rate limits, else
+// 503, both with the time until the first of them ends.
+func (w *Walk) allRest(now time.Time, best evidence) *llm.Error {
+	if best.class != RateLimit && best.class != TooLargeHere || best.breaker {
+		e := llm.NewError(llm.Unavailable, fmt.Sprintf("Every route of model %q is resting after failures. %s", w.job.Model, w.tried()))
+		return w.withRetryAfter(now, e)
+	}
+	e := llm.NewError(llm.RateLimited, fmt.Sprintf("Every key for model %q is at its rate limit. %s", w.job.Model, w.tried()))
+	e.Code = "rate_limit_exceeded"
+	return w.withRetryAfter(now, e)
+}
+
+// leastRetryAfter is what a client is told to wait when nothing is known.
+const leastRetryAfter = time.Second
+
+// withRetryAfter gives a 429 or 503 the time until the first rest ends that
+// waiting can help with, or else what the upstream said.
+func (w *Walk) withRetryAfter(now time.Time, e *llm.Error) *llm.Error {
+	if s := e.HTTPStatus(w.job.Protocol); s != 429 && s != 503 && s != 529 {
+		return e
+	}
+	var first time.Duration
+	for _, ev := range w.evidence {
+		left := ev.free.Sub(now)
+		if ev.free.IsZero() && ev.told != nil {
+			left = ev.told.RetryAfter
+		}
+		if left > 0 && !ev.class.refused() && (first == 0 || left < first) {
+			first = left
+		}
+	}
+	e.RetryAfter = max(first, leastRetryAfter)
+	return e
+}
+
+// returned is the answer to a failure that is the request's own.
+func (w *Walk) returned(c Class, told *llm.Error) *llm.Error {
+	if c.refused() {
+		return refused(w.tried())
+	}
+	if s := told.HTTPStatus(w.job.Protocol); (s == 429 || s == 503 || s == 529) && told.RetryAfter == 0 {
+		e := *told
+		e.RetryAfter = leastRetryAfter
+		return &e
+	}
+	return told
+}
+
+// refused is the answer when every key is refused: the account is the
+// operator's, so the client must not take it for a refusal of its own key.
+func refused(tried string) *llm.Error {
+	e := llm.NewError(llm.BadGateway, "The upstream refuses the gateway's own account. "+tried)
+	e.Code, e.Final = "upstream_auth_failed", true
+	return e
+}
+
+func (w *Walk) outOfTime() *llm.Error {
+	return llm.NewError(llm.TimedOut, strings.TrimRight("The request's deadline has passed. "+w.tried(), " "))
+}
+
+// tried names each provider and model that the walk met and what came of it,
+// such as "Tried: groq/llama: 429 (3 times); openai/gpt: resting."
+func (w *Walk) tried() string {
+	type item struct{ where, what string }
+	var order []item
+	count := map[item]int{}
+	for _, e := range w.evidence {
+		it := item{e.where, e.what}
+		if count[it] == 0 {
+			order = append(order, it)
+		}
+		count[it]++
+	}
+	if len(order) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for i, it := range order {
+		b.WriteString(map[bool]string{true: "Tried: ", false: "; "}[i == 0])
+		b.WriteString(it.where + ": " + it.what)
+		if n := count[it]; n > 1 && it.what != "resting" {
+			fmt.Fprintf(&b, " (%d times)", n)
+		}
+	}
+	return b.String() + "."
+}
+
+// tell is what the client is told of a failure on its own.
+func tell(f Failure, c Class, status int) *llm.Error {
+	if f.Told != nil {
+		e := *f.Told
+		return &e
+	}
+	if f.Fault != Answered {
+		return tellFault(f.Fault)
+	}
+	e := llm.NewError(kindOf(status), fmt.Sprintf("The upstream answered with status %d.", status))
+	e.Status = status
+	return e
+}
+
+func tellFault(f Fault) *llm.Error {
+	switch f {
+	case Dial:
+		return llm.NewError(llm.BadGateway, "The upstream cannot be reached.")
+	case Timeout:
+		return llm.NewError(llm.TimedOut, "The upstream did not answer in time.")
+	case Malformed:
+		return llm.NewError(llm.BadGateway, "The upstream's answer could not be understood.")
+	}
+	return llm.NewError(llm.BadGateway, "The upstream broke off its answer.")
+}
+
+// kinds translates statuses that have a kind of their own.
+var kinds = map[int]llm.Kind{
+	401: llm.Unauthorized, 403: llm.Forbidden, 404: llm.NotFound, 408: llm.TimedOut, 409: llm.Conflict, 413: llm.TooLarge,
+	429: llm.RateLimited, 502: llm.BadGateway, 503: llm.Overloaded, 504: llm.TimedOut, 529: llm.Overloaded,
+}
+
+func kindOf(status int) llm.Kind {
+	if k, ok := kinds[status]; ok {
+		return k
+	}
+	if status >= 500 {
+		return llm.ServerError
+	}
+	return llm.BadRequest
+}
+
+func unknownModel(name string) *llm.Error {
+	e := llm.NewError(llm.NotFound, fmt.Sprintf("Model %q is not configured here.", name))
+	e.Code, e.Param = "model_not_found", "model"
+	return e
+}
+
+func unusable(m *config.Model) *llm.Error {
+	why := m.Unusable
+	if why == "" {
+		why = "it has no route"
+	}
+	e := llm.NewError(llm.Unavailable, fmt.Sprintf("Model %q cannot be served: %s.", m.LogicalName, strings.TrimRight(why, ".")))
+	e.RetryAfter = unusableRetryAfter
+	return e
+}
+
+// unusableRetryAfter is when a client may ask again for a model that needs the
+// operator's hand.
+const unusableRetryAfter = 30 * time.Second
+
+func noEndpoint(job Job) *llm.Error {
+	e := llm.NewError(llm.BadRequest, fmt.Sprintf("No provider of model %q serves %s.", job.Model, job.Endpoint))
+	e.Param = "model"
+	return e.Because(ErrNoEndpoint)
+}

@@ -1,0 +1,227 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"model-proxy/config"
+	"model-proxy/internal/llm"
+)
+
+// ErrNoEndpoint is what Start's error wraps if no route of the model has the
+// endpoint, as for embeddings on a model of Anthropic's.
+var ErrNoEndpoint = errors.New("no route serves the endpoint")
+
+// The pause before an attempt on the route that just failed.
+const (
+	retryPause  = 250 * time.Millisecond
+	retryJitter = 250 * time.Millisecond
+)
+
+// Walk is one request's way through routes and keys. It belongs to one
+// goroutine.
+type Walk struct {
+	// Fixed at Start.
+	snap     *config.Snapshot
+	job      Job
+	stages   []stage
+	affinity uint64
+
+	// Where the walk stands.
+	stage, route, cycle int
+	attempt             int // number of the last step
+	step                Step
+	begun               time.Time // of step
+	random              *rand.Rand
+
+	// What the request has met so far.
+	tries    map[use]int            // attempts with a key on an upstream model
+	keyFails map[account]int        // failures that rest a key for its whole provider
+	spent    map[use]bool           // keys that a retry must not take: they failed themselves
+	resting  map[string]bool        // providers to leave alone
+	supplied map[*config.Route]bool // routes that were tried with supplied tool results
+	supply   bool                   // the next step is the last one again, with tool results
+	again    *config.Route          // where a retry goes; nil if nothing may be retried
+	againOf  string                 // its logical model
+	retries  int
+	evidence []evidence
+	final    *llm.Error
+}
+
+// use is one key on one upstream model.
+type use struct{ provider, baseURL, model, fp string }
+
+// account is one key of a provider.
+type account struct{ provider, fp string }
+
+// Start begins the walk of a job. The error is an *llm.Error for the client:
+// 404 for a model that is not configured, 503 for one without a usable route,
+// naming the cause, 400 wrapping ErrNoEndpoint if none serves the endpoint.
+func Start(snap *config.Snapshot, job Job) (*Walk, error) {
+	m := snap.Models[job.Model]
+	if m == nil {
+		return nil, unknownModel(job.Model)
+	}
+	stages := plan(snap, m, job)
+	if len(stages) == 0 {
+		if len(m.Routes) > 0 {
+			return nil, noEndpoint(job)
+		}
+		return nil, unusable(m)
+	}
+	w := &Walk{snap: snap, job: job, stages: stages, cycle: 1, attempt: job.Attempts,
+		tries: map[use]int{}, random: rand.New(rand.NewPCG(job.Seed, 0))}
+	if snap.Settings.KeyAffinity {
+		w.affinity = job.Affinity
+	}
+	return w, nil
+}
+
+// Next returns the next attempt to make. The error is an *llm.Error, what the
+// client is told: nothing is left to try, the deadline has passed, or a
+// failure was the request's own.
+func (w *Walk) Next(now time.Time, pool Pool) (Step, error) {
+	if w.final == nil && !w.inTime(now) {
+		w.final = w.outOfTime()
+	}
+	if w.final != nil {
+		return Step{}, w.final
+	}
+	if w.supply {
+		w.supply = false
+		return w.repeat(now), nil
+	}
+	for w.stage < len(w.stages) {
+		s := &w.stages[w.stage]
+		s.order(now, pool, w.random)
+		for w.route < len(s.routes) {
+			if w.take(now, pool, s.routes[w.route], s.model.LogicalName) {
+				return w.step, nil
+			}
+			w.leaveRoute()
+		}
+		w.stage, w.route = w.stage+1, 0
+	}
+	if w.retry(now, pool) {
+		return w.step, nil
+	}
+	w.final = w.exhausted(now)
+	return Step{}, w.final
+}
+
+func (w *Walk) inTime(now time.Time) bool {
+	return w.job.Deadline.IsZero() || now.Before(w.job.Deadline)
+}
+
+func (w *Walk) leaveRoute() { w.route, w.cycle = w.route+1, 1 }
+
+// take makes the step for a key of the route, if one is usable: any key in the
+// first round, then up to MAX_KEY_RETRY_CYCLES rounds in all.
+func (w *Walk) take(now time.Time, pool Pool, r *config.Route, model string) bool {
+	for ; w.cycle <= max(1, w.snap.Settings.MaxKeyCycles); w.cycle++ {
+		among := w.usable(now, pool, r, func(u use) bool {
+			return w.tries[u] < w.cycle && w.keyFails[account{u.provider, u.fp}] < w.cycle
+		})
+		if len(among) > 0 {
+			return w.choose(now, pool, r, model, among, 0)
+		}
+	}
+	return false
+}
+
+// retry makes a step on the route that failed last, if the failure may be
+// repeated and there is budget and time for it.
+func (w *Walk) retry(now time.Time, pool Pool) bool {
+	r := w.again
+	if r == nil || w.retries >= r.Provider.MaxRetries {
+		return false
+	}
+	pause := retryPause + time.Duration(w.random.Int64N(int64(retryJitter)+1))
+	if !w.inTime(now.Add(pause)) {
+		return false
+	}
+	among := w.usable(now, pool, r, func(u use) bool {
+		return !w.spent[u] && w.keyFails[account{u.provider, u.fp}] == 0
+	})
+	if len(among) == 0 || !w.choose(now, pool, r, w.againOf, among, pause) {
+		return false
+	}
+	w.retries++
+	return true
+}
+
+// usable lists the keys of a route that pass the filter and do not rest, and
+// notes the rests for the final error.
+func (w *Walk) usable(now time.Time, pool Pool, r *config.Route, pass func(use) bool) []int {
+	if w.resting[r.Provider.Name] {
+		return nil
+	}
+	var among []int
+	for i, k := range r.Keys {
+		u := useOf(r, k)
+		if !pass(u) {
+			continue
+		}
+		rest := pool.Resting(now, u.provider, u.fp, u.model)
+		if rest.For > 0 {
+			w.noteRest(now, r, rest)
+			continue
+		}
+		among = append(among, i)
+	}
+	return among
+}
+
+func useOf(r *config.Route, k config.Key) use {
+	return use{r.Provider.Name, r.BaseURL, r.Model, k.Secret.Fingerprint()}
+}
+
+// choose makes the step, unless the breaker is open.
+func (w *Walk) choose(now time.Time, pool Pool, r *config.Route, model string, among []int, wait time.Duration) bool {
+	if rest := pool.Admit(now, r.Provider.Name, r.Model); rest.For > 0 {
+		w.noteRest(now, r, rest)
+		return false
+	}
+	i := pool.Pick(now, r.Provider.Name, r.Model, r.Keys, among, w.affinity)
+	if !slices.Contains(among, i) {
+		panic(fmt.Sprintf("router: key %d picked out of %v", i, among))
+	}
+	protocol, _ := protocolFor(r, w.job)
+	w.attempt++
+	w.tries[useOf(r, r.Keys[i])]++
+	w.begun = now.Add(wait)
+	w.step = Step{Route: r, LogicalModel: model, Protocol: protocol, Key: r.Keys[i], KeyIndex: i,
+		Attempt: w.attempt, Timers: w.timers(r, w.begun), Wait: wait}
+	return true
+}
+
+// repeat makes the last step again, with the tool results supplied.
+func (w *Walk) repeat(now time.Time) Step {
+	w.attempt++
+	w.begun = now
+	w.step.Attempt, w.step.Wait, w.step.SupplyToolResults = w.attempt, 0, true
+	w.step.Timers = w.timers(w.step.Route, now)
+	return w.step
+}
+
+// timers are the route's, cut to what is left at begin.
+func (w *Walk) timers(r *config.Route, begin time.Time) config.Timers {
+	t := r.Timers
+	if w.job.Deadline.IsZero() {
+		return t
+	}
+	left := w.job.Deadline.Sub(begin)
+	return config.Timers{Connect: cut(t.Connect, left), FirstToken: cut(t.FirstToken, left),
+		Idle: cut(t.Idle, left), Total: cut(t.Total, left)}
+}
+
+// cut returns the shorter of a timer and what is left; a timer of 0 is none.
+func cut(timer, left time.Duration) time.Duration {
+	if timer <= 0 {
+		return left
+	}
+	return min(timer, left)
+}
