@@ -41,14 +41,6 @@ func fill(v reflect.Value, n *int) {
 	}
 }
 
-func pack(process string, entries ...Entry) []byte {
-	data := appendHeader(nil, process)
-	for i := range entries {
-		data = appendEntry(data, &entries[i])
-	}
-	return data
-}
-
 func attemptEntry(job string) Entry {
 	cost := int64(1_234_500)
 	return Entry{Kind: KindFinished, Process: "worker-7", Ingress: "ingress-3", Left: 58 * time.Second, Attempt: &Attempt{
@@ -69,7 +61,7 @@ func TestEveryFieldTravels(t *testing.T) {
 		n := 0
 		fill(reflect.ValueOf(&want).Elem(), &n)
 		want.Kind, want.Process = kind, "worker-7"
-		got, err := Decode(pack("worker-7", want, want))
+		got, err := Decode(Encode("worker-7", want, want))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +78,7 @@ func TestZeroRecordsTravel(t *testing.T) {
 		{Kind: KindBody, Body: &Body{}},
 		{Kind: KindFinished, Attempt: &Attempt{Spend: Spend{CostNanoUSD: new(int64)}}},
 	}
-	got, err := Decode(pack("", want...))
+	got, err := Decode(Encode("", want...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +88,7 @@ func TestZeroRecordsTravel(t *testing.T) {
 }
 
 func TestDecodeRefuses(t *testing.T) {
-	whole := pack("w", attemptEntry(testJob))
+	whole := Encode("w", attemptEntry(testJob))
 	tests := []struct {
 		name string
 		data []byte
@@ -105,8 +97,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"nothing", nil, ErrCorrupt},
 		{"newer version", append([]byte{version + 1}, whole[1:]...), ErrVersion},
 		{"cut off", whole[:len(whole)-1], ErrCorrupt},
-		{"unknown kind", pack("w", Entry{Kind: 99, Attempt: &Attempt{}}), ErrCorrupt},
-		{"attempt without one", pack("w", Entry{Kind: KindFinished}), ErrCorrupt},
+		{"unknown kind", Encode("w", Entry{Kind: 99, Attempt: &Attempt{}}), ErrCorrupt},
+		{"attempt without one", Encode("w", Entry{Kind: KindFinished}), ErrCorrupt},
 		{"string longer than the message", []byte{version, 0xff, 0xff, 0xff, 0xff, 0x7f}, ErrCorrupt},
 	}
 	for _, tt := range tests {
@@ -124,7 +116,7 @@ func TestClippedRecordsAreSmall(t *testing.T) {
 		e.Request.Warnings[i] = long
 	}
 	c := clipped(&e)
-	if got := len(pack("w", *c)); got > recordBytes {
+	if got := len(Encode("w", *c)); got > recordBytes {
 		t.Errorf("got %d bytes, want at most %d", got, recordBytes)
 	}
 	if len(e.Request.ErrorMessage) != len(long) || len(e.Request.Warnings[0]) != len(long) {
@@ -161,8 +153,8 @@ func FuzzDecode(f *testing.F) {
 	n := 0
 	fill(reflect.ValueOf(&e).Elem(), &n)
 	e.Kind = KindRequest
-	f.Add(pack("w", e))
-	f.Add(pack("worker-7", attemptEntry(testJob), Entry{Kind: KindBody, Body: &Body{JobID: testJob, Request: []byte("{}")}}))
+	f.Add(Encode("w", e))
+	f.Add(Encode("worker-7", attemptEntry(testJob), Entry{Kind: KindBody, Body: &Body{JobID: testJob, Request: []byte("{}")}}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		entries, err := Decode(data)
 		if err != nil {
@@ -172,12 +164,12 @@ func FuzzDecode(f *testing.F) {
 		if len(entries) > 0 {
 			process = entries[0].Process
 		}
-		once := pack(process, entries...)
+		once := Encode(process, entries...)
 		again, err := Decode(once)
 		if err != nil {
 			t.Fatalf("read what was written: %v", err)
 		}
-		if twice := pack(process, again...); !bytes.Equal(once, twice) {
+		if twice := Encode(process, again...); !bytes.Equal(once, twice) {
 			t.Errorf("got  %x\nwant %x", twice, once)
 		}
 	})
@@ -199,7 +191,7 @@ func BenchmarkDecode(b *testing.B) {
 	for i := range entries {
 		entries[i] = attemptEntry(testJob)
 	}
-	data := pack("worker-7", entries...)
+	data := Encode("worker-7", entries...)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := Decode(data); err != nil {

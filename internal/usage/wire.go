@@ -76,6 +76,16 @@ func Decode(data []byte) ([]Entry, error) {
 	return entries, nil
 }
 
+// Encode writes a message of process that holds entries; their own Process is
+// not used. Packer does the same piece by piece.
+func Encode(process string, entries ...Entry) []byte {
+	data := appendHeader(nil, process)
+	for i := range entries {
+		data = appendEntry(data, &entries[i])
+	}
+	return data
+}
+
 // appendHeader begins a message of process.
 func appendHeader(dst []byte, process string) []byte {
 	w := wire{mode: writing, buf: append(dst, version)}
