@@ -28,11 +28,7 @@ type Options struct {
 // cannot be used at all: a named file or directory is missing, Strict found
 // faults (joined Problems), or REQUIRE_CLIENT_API_KEY found no client.
 func Load(o Options) (*Snapshot, error) {
-	environ := o.Environ
-	if environ == nil {
-		environ = os.Environ()
-	}
-	env, err := ReadEnvironment(o.EnvFile, environ)
+	env, err := o.environment()
 	if err != nil {
 		return nil, err
 	}
@@ -40,11 +36,19 @@ func Load(o Options) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loader{env: env, layers: dirs, problems: env.Problems(), hash: newRevision(), leftOut: map[string]bool{}}
+	l := newLoader(env, dirs)
 	if err := l.load(); err != nil {
 		return nil, err
 	}
 	return l.finish(o.Strict || env.Vars.FailOnStartupValidation)
+}
+
+func (o Options) environment() (*Environment, error) {
+	environ := o.Environ
+	if environ == nil {
+		environ = os.Environ()
+	}
+	return ReadEnvironment(o.EnvFile, environ)
 }
 
 // loader holds one run of Load.
@@ -60,6 +64,10 @@ type loader struct {
 	dormant   map[string]*Model
 	clients   *clientSet
 	problems  []Problem
+}
+
+func newLoader(env *Environment, dirs []layer) *loader {
+	return &loader{env: env, layers: dirs, problems: env.Problems(), hash: &revision{}, leftOut: map[string]bool{}}
 }
 
 func (l *loader) load() error {
@@ -89,6 +97,7 @@ func (l *loader) finish(strict bool) (*Snapshot, error) {
 			return nil, err
 		}
 	}
+	s.collectForward()
 	s.Revision = l.hash.sum(s)
 	return s, nil
 }

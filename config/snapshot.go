@@ -20,6 +20,8 @@ type Snapshot struct {
 	// Dormant are the shipped models that no configured key can serve, by
 	// logical name. They are not offered; their Unusable says what is missing.
 	Dormant map[string]*Model
+
+	forward []string // of all providers; see Forwards
 }
 
 // Settings are the values of the environment that a running gateway obeys and
@@ -62,10 +64,10 @@ type Provider struct {
 	StreamPaths map[llm.Endpoint]string // endpoints.streaming, where it differs
 	ModelsPath  string                  // of the list of models; ModelsURL is the whole address
 
-	KeyHeader      string            // authentication.header_name
-	KeyFormat      string            // authentication.header_format, holds {api_key}
-	Headers        map[string]string // additional_headers
-	ForwardHeaders []string          // further request headers that may reach the upstream; a trailing * is a prefix
+	KeyHeader      string   // authentication.header_name
+	KeyFormat      string   // authentication.header_format, holds {api_key}
+	Headers        Headers  // additional_headers
+	ForwardHeaders []string // further request headers that may reach the upstream; a trailing * is a prefix
 
 	Timers            Timers
 	MaxRetries        int
@@ -86,6 +88,9 @@ type Provider struct {
 	Shipped     bool     `json:"-"` // one of the defaults in the binary
 	KeyPatterns []string // the variables its keys may stand in
 }
+
+// String is the provider's name.
+func (p *Provider) String() string { return p.Name }
 
 // Key is one API key of a provider and the environment variable it came from.
 type Key struct {
