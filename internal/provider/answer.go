@@ -83,7 +83,7 @@ func (a *Answer) Next() ([]llm.Event, error) {
 	a.open()
 	events, err := a.reader.next()
 	if err != nil {
-		return nil, a.finish(err)
+		return nil, a.ended(err)
 	}
 	if !a.begun && hasData(events) {
 		a.begun = true
@@ -113,10 +113,7 @@ func (a *Answer) ReadAll(limit int64) ([]byte, error) {
 	}
 	a.open()
 	body, err := a.reader.rest(int(limit), a.sizeHint(limit))
-	if err == ErrBodyTooLarge {
-		return body, err
-	}
-	if err = a.finish(err); err == io.EOF {
+	if err = a.ended(err); err == io.EOF {
 		return body, nil
 	}
 	return body, err
@@ -136,9 +133,8 @@ func (a *Answer) Finish() {
 		a.open()
 		a.reader.drop()
 		_, err := a.reader.rest(drainBytes, 0)
-		if err != ErrBodyTooLarge {
-			a.finish(err)
-		}
+		_ = a.ended(err) // whatever it was, the answer is complete
+		return
 	}
 	a.Close()
 }
@@ -160,10 +156,10 @@ func (a *Answer) open() {
 	}
 }
 
-// finish remembers why reading ended, in the caller's terms, and gives back
+// ended remembers why reading ended, in the caller's terms, and gives back
 // what the call held.
-func (a *Answer) finish(err error) error {
-	if err != io.EOF && err != ErrEventTooLarge {
+func (a *Answer) ended(err error) error {
+	if err != io.EOF && err != ErrEventTooLarge && err != ErrBodyTooLarge {
 		if cause := context.Cause(a.resp.Request.Context()); cause != nil {
 			err = cause
 		} else {

@@ -83,8 +83,6 @@ func (r *reader) next() ([]llm.Event, error) {
 			return r.events, nil
 		case r.err != nil:
 			return nil, r.err
-		case r.end-r.first >= r.limit:
-			return nil, ErrEventTooLarge
 		}
 		r.fill()
 	}
@@ -134,11 +132,16 @@ func (r *reader) compact() {
 
 // fill reads once, and grows the buffer if it is nearly full.
 func (r *reader) fill() {
+	room := r.limit - (r.end - r.first)
+	if room <= 0 {
+		r.err = ErrEventTooLarge
+		return
+	}
 	if len(r.buf)-r.end < readAtLeast {
 		r.buf = append(r.buf, make([]byte, len(r.buf))...)
 	}
 	free := r.buf[r.end:]
-	n, err := r.src.Read(free[:min(len(free), readAtMost)])
+	n, err := r.src.Read(free[:min(len(free), readAtMost, room)])
 	r.end += n
 	r.err = err
 }
