@@ -1,0 +1,313 @@
+package logsink
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"model-proxy/internal/usage"
+)
+
+const (
+	silence     = 10 * time.Second // after which a process counts as dead
+	lateness    = 30 * time.Second // past the deadline, an open attempt is closed
+	forgetting  = time.Hour        // past the deadline, a request without a row is given up
+	defaultLeft = 10 * time.Minute // for entries that do not say how long they have
+	recentJobs  = 20_000           // remembered in each of two generations
+)
+
+// tracker follows the jobs that are not complete: attempts that started and
+// did not finish, and attempts whose request has no row yet. It turns entries
+// into rows and has no clock or I/O of its own.
+type tracker struct {
+	jobs    map[string]*job
+	touched map[string]*job // by this batch
+	recent  recent
+	batch   batch
+}
+
+// job is one request of which something is open.
+type job struct {
+	id       string
+	ingress  string
+	deadline time.Time // by the sink's own clock
+	request  usage.Request
+	done     bool // its row exists, so request does not matter any more
+	closed   bool // at least one attempt's row exists
+	changed  bool // request differs from what is saved
+	open     []attempt
+	saved    []openKey // in the store
+}
+
+// attempt is one that started. Its entry holds the attempt.
+type attempt struct {
+	usage.Entry
+	saved bool
+}
+
+func newTracker() *tracker {
+	return &tracker{jobs: map[string]*job{}, touched: map[string]*job{}}
+}
+
+// restore adds an entry that a store had kept.
+func (t *tracker) restore(s saved, now time.Time) error {
+	entries, err := usage.Decode(s.data)
+	if err != nil {
+		return err
+	}
+	for i := range entries {
+		e := &entries[i]
+		j := t.job(s.job, e, now)
+		j.saved = append(j.saved, s.openKey)
+		if e.Kind == usage.KindRequest {
+			j.request, j.closed = *e.Request, true
+			continue
+		}
+		j.open = append(j.open, attempt{*e, true})
+		j.know(e)
+	}
+	clear(t.touched)
+	return nil
+}
+
+// cut returns what the entries since the last cut come to. It is valid until
+// clear.
+func (t *tracker) cut(now time.Time) *batch {
+	for _, j := range t.touched {
+		for i := range j.open {
+			if o := &j.open[i]; !o.saved {
+				o.Left = j.deadline.Sub(now)
+				o.Entry, o.saved = t.save(j, o.Attempt.Attempt, o.Entry), true
+			}
+		}
+		waiting := j.closed && !j.done
+		if waiting && j.changed {
+			e := t.save(j, 0, usage.Entry{Kind: usage.KindRequest, Ingress: j.ingress, Left: j.deadline.Sub(now), Request: &j.request})
+			j.request, j.changed = *e.Request, false
+		}
+		kept := j.saved[:0]
+		for _, k := range j.saved {
+			if k.attempt == 0 && waiting || k.attempt > 0 && j.find(k.attempt) >= 0 {
+				kept = append(kept, k)
+				continue
+			}
+			t.batch.forget = append(t.batch.forget, k)
+		}
+		j.saved = kept
+		if len(j.open) == 0 && !waiting {
+			delete(t.jobs, j.id)
+		}
+	}
+	clear(t.touched)
+	return &t.batch
+}
+
+// save adds an entry to what the store keeps. The copy it returns does not
+// hold on to the message that the entry came in.
+func (t *tracker) save(j *job, number int, e usage.Entry) usage.Entry {
+	s := saved{openKey{j.id, number}, usage.Encode(e.Process, e)}
+	t.batch.save = append(t.batch.save, s)
+	if !slices.Contains(j.saved, s.openKey) {
+		j.saved = append(j.saved, s.openKey)
+	}
+	if own, err := usage.Decode(s.data); err == nil && len(own) == 1 {
+		return own[0]
+	}
+	return e
+}
+
+// apply takes one entry of LOG.
+func (t *tracker) apply(e *usage.Entry, now time.Time) {
+	switch e.Kind {
+	case usage.KindBody:
+		t.batch.bodies = append(t.batch.bodies, e.Body)
+	case usage.KindRequest:
+		t.finishRequest(e)
+	case usage.KindStarted:
+		j := t.job(e.Attempt.JobID, e, now)
+		j.know(e)
+		if j.find(e.Attempt.Attempt) < 0 {
+			j.open = append(j.open, attempt{Entry: *e})
+		}
+	case usage.KindFinished:
+		t.finishAttempt(e, now)
+	case usage.KindLost:
+		t.lose(e, now)
+	}
+}
+
+// job returns the job an entry belongs to, made if it is not known.
+func (t *tracker) job(id string, e *usage.Entry, now time.Time) *job {
+	j := t.jobs[id]
+	if j == nil {
+		id = strings.Clone(id) // not the whole message
+		left := e.Left
+		if left <= 0 {
+			left = defaultLeft
+		}
+		j = &job{id: id, ingress: strings.Clone(e.Ingress), deadline: now.Add(left), done: t.recent.has(id)}
+		t.jobs[id] = j
+	}
+	t.touched[j.id] = j
+	return j
+}
+
+func (t *tracker) finishRequest(e *usage.Entry) {
+	t.batch.requests = append(t.batch.requests, e.Request)
+	j := t.jobs[e.Request.JobID]
+	if j == nil {
+		t.recent.add(strings.Clone(e.Request.JobID))
+		return
+	}
+	j.done = true
+	t.touched[j.id] = j
+	t.recent.add(j.id)
+}
+
+func (t *tracker) finishAttempt(e *usage.Entry, now time.Time) {
+	t.batch.attempts = append(t.batch.attempts, e.Attempt)
+	if t.jobs[e.Attempt.JobID] == nil && t.recent.has(e.Attempt.JobID) {
+		return // the request's row came first: nothing is open
+	}
+	j := t.job(e.Attempt.JobID, e, now)
+	j.know(e)
+	j.close(e.Attempt)
+}
+
+// lose closes what a lost worker had open. The ingress may not know how far
+// its worker had come, so the entry stands for every open attempt of the
+// delivery; if there is none, the attempt it names never dialled.
+func (t *tracker) lose(e *usage.Entry, now time.Time) {
+	j := t.job(e.Attempt.JobID, e, now)
+	j.know(e)
+	var lost []*usage.Attempt
+	for _, o := range j.open {
+		if o.Attempt.Attempt == e.Attempt.Attempt || o.Attempt.Delivery == e.Attempt.Delivery {
+			lost = append(lost, merge(o.Attempt, e.Attempt))
+		}
+	}
+	if lost == nil {
+		a := *e.Attempt
+		a.Outcome = usage.WorkerLost
+		lost = append(lost, &a)
+	}
+	for _, a := range lost {
+		t.batch.attempts = append(t.batch.attempts, a)
+		j.close(a)
+	}
+}
+
+// merge returns the row of an attempt that was lost, as its worker began it
+// and its ingress ended it.
+func merge(started, lost *usage.Attempt) *usage.Attempt {
+	a := *started
+	a.Outcome = usage.WorkerLost
+	a.Action = lost.Action
+	a.ErrorType, a.ErrorMessage = lost.ErrorType, lost.ErrorMessage
+	if lost.UsageSource != "" {
+		a.Spend = lost.Spend
+	}
+	a.TTFTMS, a.TotalMS = lost.TTFTMS, lost.TotalMS
+	if a.Status == 0 {
+		a.Status = lost.Status
+	}
+	return &a
+}
+
+// know adds to j.request what a worker's entry tells of the request.
+func (j *job) know(e *usage.Entry) {
+	if j.done {
+		return
+	}
+	r := &j.request
+	if r.ClientID == "" && e.Request != nil {
+		attempts, deliveries, spend := r.Attempts, r.Deliveries, r.Spend
+		*r = *e.Request
+		r.Attempts, r.Deliveries, r.Spend = attempts, deliveries, spend
+	}
+	a := e.Attempt
+	r.JobID = j.id
+	if r.RequestID == "" {
+		r.RequestID = a.RequestID
+	}
+	if r.Time == 0 {
+		r.Time = a.Time
+	}
+	r.Deliveries = max(r.Deliveries, a.Delivery)
+	j.changed = true
+}
+
+// close notes that attempt a has its row.
+func (j *job) close(a *usage.Attempt) {
+	if i := j.find(a.Attempt); i >= 0 {
+		j.open = append(j.open[:i], j.open[i+1:]...)
+	}
+	j.closed = true
+	if j.done || a.Attempt < j.request.Attempts {
+		return
+	}
+	r := &j.request
+	again := a.Attempt == r.Attempts
+	r.Attempts = a.Attempt
+	r.Provider, r.UpstreamModel, r.RouteID, r.KeyFP = a.Provider, a.UpstreamModel, a.RouteID, a.KeyFP
+	r.WorkerID = a.WorkerID
+	cost := r.CostNanoUSD
+	r.Spend = a.Spend
+	r.CostNanoUSD = cost
+	if a.CostNanoUSD != nil && !again {
+		total := *a.CostNanoUSD
+		if cost != nil {
+			total += *cost
+		}
+		r.CostNanoUSD = &total
+	}
+	j.changed = true
+}
+
+// find returns the index in j.open of an attempt, or -1.
+func (j *job) find(number int) int {
+	for i := range j.open {
+		if j.open[i].Attempt.Attempt == number {
+			return i
+		}
+	}
+	return -1
+}
+
+// sweep closes what nobody else will close any more. It must be called only
+// when LOG holds nothing unread. Attempts whose deadline was before overdue
+// are closed whoever lives.
+func (t *tracker) sweep(now, overdue time.Time, alive Liveness) {
+	for _, j := range t.jobs {
+		ingressGone := j.ingress != "" && alive.Silence(j.ingress) >= silence
+		for _, o := range slices.Clone(j.open) {
+			if j.deadline.Before(overdue) || ingressGone && alive.Silence(o.Process) >= silence {
+				t.touched[j.id] = j
+				a := *o.Attempt
+				a.Outcome = usage.WorkerLost
+				t.batch.attempts = append(t.batch.attempts, &a)
+				j.close(&a)
+			}
+		}
+		switch {
+		case len(j.open) > 0 || j.done:
+		case ingressGone:
+			t.touched[j.id] = j
+			t.loseRequest(j)
+		case now.Sub(j.deadline) > forgetting:
+			t.touched[j.id] = j
+			j.done = true
+		}
+	}
+}
+
+// loseRequest writes the row of a request whose ingress died.
+func (t *tracker) loseRequest(j *job) {
+	r := j.request
+	r.Outcome, r.ErrorType = usage.Incomplete, usage.IngressLost
+	r.ErrorMessage = "the ingress that held this request died"
+	r.IngressID = j.ingress
+	t.batch.requests = append(t.batch.requests, &r)
+	j.done = true
+	t.recent.add(j.id)
+}

@@ -1,0 +1,77 @@
+package logsink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Source is LOG as the sink reads it.
+type Source interface {
+	// Fetch returns up to limit messages in the order of the stream, waiting
+	// at most wait for them. None and no error means that none came.
+	Fetch(ctx context.Context, limit int, wait time.Duration) ([]Message, error)
+	// State says how LOG stands. An error means that it cannot be reached.
+	State(ctx context.Context) (State, error)
+}
+
+// Message is one message of LOG.
+type Message struct {
+	Data []byte
+	Ack  func() error // acknowledges it and all before it
+}
+
+// State counts messages of LOG.
+type State struct {
+	Unread  uint64 // not fetched yet
+	Unacked uint64 // fetched, by this sink or one before it, and not acknowledged
+}
+
+// Liveness says which processes of the pipeline are still there.
+type Liveness interface {
+	// Silence is how long nothing was heard of a worker or ingress. Time in
+	// which nothing could be heard of anyone, because the bus was away, does
+	// not count; one never heard of is silent since listening began.
+	Silence(process string) time.Duration
+}
+
+// consumer is a Source on JetStream.
+type consumer struct {
+	consumer jetstream.Consumer
+	options  []jetstream.FetchOpt
+}
+
+// FromConsumer reads LOG through c, a durable pull consumer with AckPolicy
+// AckAll, an AckWait of 5 s or more (what a killed sink held comes back only
+// then) and MaxAckPending of 1000 or more. options are added to each fetch.
+func FromConsumer(c jetstream.Consumer, options ...jetstream.FetchOpt) Source {
+	return &consumer{c, options}
+}
+
+func (c *consumer) Fetch(_ context.Context, limit int, wait time.Duration) ([]Message, error) {
+	options := append([]jetstream.FetchOpt{jetstream.FetchMaxWait(wait)}, c.options...)
+	fetched, err := c.consumer.Fetch(limit, options...)
+	if err != nil {
+		return nil, fmt.Errorf("fetch from log: %w", err)
+	}
+	var messages []Message
+	for m := range fetched.Messages() {
+		messages = append(messages, Message{m.Data(), m.Ack})
+	}
+	if err := fetched.Error(); err != nil && len(messages) == 0 && !errors.Is(err, nats.ErrTimeout) {
+		return nil, fmt.Errorf("fetch from log: %w", err)
+	}
+	return messages, nil
+}
+
+func (c *consumer) State(ctx context.Context) (State, error) {
+	info, err := c.consumer.Info(ctx)
+	if err != nil {
+		return State{}, fmt.Errorf("look at log: %w", err)
+	}
+	return State{Unread: info.NumPending, Unacked: uint64(info.NumAckPending)}, nil
+}

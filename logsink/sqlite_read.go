@@ -1,0 +1,205 @@
+package logsink
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"model-proxy/internal/usage"
+)
+
+// sqliteReader answers queries through connections of its own, which never
+// wait for the writer.
+type sqliteReader struct{ db *sql.DB }
+
+// OpenReader opens the SQLite store in dir for queries only, also while
+// another process writes it. The error wraps fs.ErrNotExist if there is none.
+func OpenReader(dir string) (Reader, error) {
+	path := filepath.Join(dir, sqliteFile)
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("open records: %w", err)
+	}
+	r, err := openReader(path)
+	if err != nil {
+		return nil, err
+	}
+	var version int
+	if err := r.db.QueryRow("select max(version) from schema_version").Scan(&version); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), r.Close())
+	}
+	if err := checkVersion(version); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), r.Close())
+	}
+	return r, nil
+}
+
+func openReader(path string) (*sqliteReader, error) {
+	db, err := openDatabase(path, "ro", "busy_timeout(5000)", "query_only(1)")
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(4)
+	return &sqliteReader{db}, nil
+}
+
+func (r *sqliteReader) Close() error { return r.db.Close() }
+
+// The parts of a body, put together again.
+const (
+	requestBody  = "coalesce((select group_concat(request_body, '') from (select request_body from bodies where job_id = r.job_id order by part)), '') as request_body"
+	responseBody = "coalesce((select group_concat(response_body, '') from (select response_body from bodies where job_id = r.job_id order by part)), '') as response_body"
+)
+
+func (r *sqliteReader) Records(ctx context.Context, f Filter) (*Rows, error) {
+	table, columns := "requests", requestColumns
+	if f.Attempts {
+		table, columns = "attempts", attemptColumns
+	}
+	where, args := []string{"time >= ?"}, []any{usage.At(f.Since).String()}
+	if f.Since.IsZero() {
+		args[0] = ""
+	}
+	if f.RequestID != "" {
+		where, args = append(where, "request_id = ?"), append(args, f.RequestID)
+	}
+	if f.Limit <= 0 {
+		f.Limit = DefaultLimit
+	}
+	order := " order by time desc, " + columns[0].name + " desc"
+	if f.Attempts {
+		order += ", attempt desc"
+	}
+	// The rows are chosen before their bodies are fetched.
+	chosen := "(select * from " + table + " where " + strings.Join(where, " and ") + order + " limit ?) r"
+	what := strings.Join(names(columns), ", ")
+	if !f.Attempts {
+		what += ", " + requestBody + ", " + responseBody
+		columns = join(columns, bodyColumns[2:])
+	}
+	rows, err := r.db.QueryContext(ctx, "select "+what+" from "+chosen+order, append(args, f.Limit)...)
+	if err != nil {
+		return nil, fmt.Errorf("query records: %w", err)
+	}
+	return collect(rows, columns)
+}
+
+// collect reads all rows, giving each value the type of its column.
+func collect(rows *sql.Rows, columns []column) (*Rows, error) {
+	defer rows.Close()
+	all := &Rows{Columns: names(columns)}
+	for rows.Next() {
+		values := make([]any, len(columns))
+		into := make([]any, len(columns))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			return nil, fmt.Errorf("read records: %w", err)
+		}
+		for i, c := range columns {
+			values[i] = typed(values[i], c.kind)
+		}
+		all.Values = append(all.Values, values)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read records: %w", err)
+	}
+	return all, nil
+}
+
+func typed(v any, k kind) any {
+	switch x := v.(type) {
+	case int64:
+		if k == boolColumn {
+			return x != 0
+		}
+		if k == realColumn {
+			return float64(x)
+		}
+	case string:
+		if k == jsonColumn && json.Valid([]byte(x)) {
+			return json.RawMessage(x)
+		}
+	}
+	return v
+}
+
+// groups are the names that Usage can group by.
+var groups = map[string]string{
+	"client":   "client_id",
+	"model":    "model",
+	"provider": "provider",
+	"key":      "key_fp",
+	"day":      "substr(time, 1, 10)",
+	"hour":     "substr(time, 1, 13) || ':00:00Z'",
+}
+
+func (r *sqliteReader) Usage(ctx context.Context, by []string, since time.Time) (*Rows, error) {
+	var columns []column
+	var expressions []string
+	for _, name := range by {
+		expression, ok := groups[name]
+		if !ok {
+			return nil, fmt.Errorf("%w: cannot group by %q: use client, model, provider, key, day or hour", ErrQuery, name)
+		}
+		columns = append(columns, column{name, textColumn})
+		expressions = append(expressions, expression)
+	}
+	from := ""
+	if !since.IsZero() {
+		from = usage.At(since).String()
+	}
+	// One transaction, so that both statements see the same rows.
+	tx, err := r.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, fmt.Errorf("query usage: %w", err)
+	}
+	defer tx.Rollback()
+	sums, err := sum(ctx, tx, columns, expressions, from)
+	if err != nil {
+		return nil, fmt.Errorf("query usage: %w", err)
+	}
+	times, err := latencies(ctx, tx, expressions, from)
+	if err != nil {
+		return nil, fmt.Errorf("query usage: %w", err)
+	}
+	sums.Columns = append(sums.Columns, "p50_ms", "p95_ms", "p99_ms", "ttft_p50_ms", "ttft_p95_ms")
+	for i, row := range sums.Values {
+		l := times[groupKey(row[:len(by)])]
+		if l == nil {
+			l = &latency{} // no request at all
+		}
+		sums.Values[i] = append(row, percentile(l.total, 0.50), percentile(l.total, 0.95), percentile(l.total, 0.99),
+			percentile(l.ttft, 0.50), percentile(l.ttft, 0.95))
+	}
+	return sums, nil
+}
+
+// sum counts requests, errors, tokens and cost. The cost is nil if no request
+// of a group has a price.
+func sum(ctx context.Context, tx *sql.Tx, columns []column, expressions []string, from string) (*Rows, error) {
+	what := append(expressions[:len(expressions):len(expressions)], "count(*)", "coalesce(sum(outcome <> 'ok'), 0)")
+	columns = append(columns, column{"requests", integerColumn}, column{"errors", integerColumn})
+	for _, c := range tokenColumns {
+		what = append(what, "coalesce(sum("+c.name+"), 0)")
+		columns = append(columns, c)
+	}
+	what = append(what, "sum(cost_nano_usd)")
+	columns = append(columns, column{"cost_nano_usd", optionalColumn})
+	query := "select " + strings.Join(what, ", ") + " from requests where time >= ?"
+	if len(expressions) > 0 {
+		list := strings.Join(expressions, ", ")
+		query += " group by " + list + " order by " + list
+	}
+	rows, err := tx.QueryContext(ctx, query, from)
+	if err != nil {
+		return nil, err
+	}
+	return collect(rows, columns)
+}
