@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
@@ -29,6 +30,8 @@ const defaultPriority = "normal"
 
 var priorities = []string{"high", "normal", "low"}
 
+var clientKeyPatterns = []string{"CLIENT_API_KEY", "CLIENT_API_KEY_{INDEX}"}
+
 // Authenticate returns the client whose key this is. A disabled client is not
 // known. The first eight bytes of the hash pick the candidates: they say
 // nothing of use about the key; the rest is compared in constant time.
@@ -50,11 +53,11 @@ func (s *Snapshot) AuthenticateAdmin(key string) bool {
 	return subtle.ConstantTimeCompare(s.Settings.AdminKeySHA256, sum[:]) == 1
 }
 
-func adminHash(key string) []byte {
-	if key == "" {
+func adminHash(key Secret) []byte {
+	if key.IsZero() {
 		return nil
 	}
-	sum := sha256.Sum256([]byte(key))
+	sum := sha256.Sum256([]byte(key.Reveal()))
 	return sum[:]
 }
 
@@ -71,13 +74,13 @@ func newClientSet(s Settings) *clientSet {
 }
 
 // add takes a client in unless its id or key is taken already; then it
-// returns what is wrong with which field.
-func (s *clientSet) add(c *Client, place string) (field, fault string) {
+// returns what is wrong.
+func (s *clientSet) add(c *Client, place string) (idFault, keyFault string) {
 	if other, taken := s.ids[c.ID]; taken {
-		return "id", fmt.Sprintf("%q is already the id of the client in %s; give each client its own", c.ID, other)
+		return fmt.Sprintf("%q is already the id of the client in %s; give each client its own", c.ID, other), ""
 	}
 	if other, taken := s.keys[c.KeySHA256]; taken {
-		return "key", fmt.Sprintf("client %q has the same key as client %q; give each client its own", c.ID, other)
+		return "", fmt.Sprintf("client %q has the same key as client %q; give each client its own", c.ID, other)
 	}
 	s.ids[c.ID], s.keys[c.KeySHA256] = place, c.ID
 	s.clients = append(s.clients, c)
@@ -87,17 +90,17 @@ func (s *clientSet) add(c *Client, place string) (field, fault string) {
 // addFromEnvironment adds CLIENT_API_KEY as client default and
 // CLIENT_API_KEY_<N> as client-<N>.
 func (s *clientSet) addFromEnvironment(env *Environment) (problems []Problem) {
-	for _, name := range env.variables("", []string{"CLIENT_API_KEY", "CLIENT_API_KEY_{INDEX}"}) {
+	for _, name := range env.variables("", clientKeyPatterns) {
 		value, _ := env.Lookup(name)
 		id := "default"
 		if n, ok := strings.CutPrefix(name, "CLIENT_API_KEY_"); ok {
 			id = "client-" + n
 		}
-		_, fault := s.add(&Client{
+		idFault, keyFault := s.add(&Client{
 			ID: id, KeySHA256: sha256.Sum256([]byte(strings.TrimSpace(value))), Priority: defaultPriority,
 			RequestsPerMinute: s.settings.RequestsPerMinute, TokensPerMinute: s.settings.TokensPerMinute,
 		}, name)
-		if fault != "" {
+		if fault := cmp.Or(idFault, keyFault); fault != "" {
 			problems = append(problems, Problem{File: environmentFile, Field: name, Message: fault})
 		}
 	}
@@ -125,9 +128,21 @@ func (s *clientSet) addFromFile(d *document, env *Environment, models map[string
 		if slices.ContainsFunc(d.problems[faults:], func(p Problem) bool { return !p.Warning }) {
 			continue
 		}
-		if at, fault := s.add(c, fmt.Sprintf("%s:%d", d.name, item.line)); fault != "" {
-			d.fault(field+"."+at, "%s", fault)
-		}
+		s.addEntry(d, field, f, c)
+	}
+}
+
+func (s *clientSet) addEntry(d *document, field string, f clientFile, c *Client) {
+	idFault, keyFault := s.add(c, fmt.Sprintf("%s:%d", d.name, d.line(field)))
+	keyField := field + ".key_sha256"
+	if f.KeyEnv != "" {
+		keyField = field + ".key_env"
+	}
+	if idFault != "" {
+		d.fault(field+".id", "%s", idFault)
+	}
+	if keyFault != "" {
+		d.fault(keyField, "%s", keyFault)
 	}
 }
 

@@ -48,6 +48,9 @@ func (d *document) into(n *node, v reflect.Value, path string) {
 	case v.Type() == namesType && n.kind == text:
 		v.Set(reflect.ValueOf(names{n.scalar}))
 		return
+	case v.Type() == namesType && n.kind != array:
+		d.fault(path, "must be a string or a list of strings, is %s", n.kind)
+		return
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -176,7 +179,11 @@ func (d *document) expandNode(n *node, path string, env *Environment) {
 		if value, ok := env.Lookup(parts[1]); ok {
 			return value
 		}
-		if parts[2] == "" {
+		switch {
+		case parts[2] != "":
+		case env.open:
+			return ref
+		default:
 			d.fault(path, "the environment variable %s is not set; set it, or write ${%s:-value} to give a default", parts[1], parts[1])
 		}
 		return parts[3]

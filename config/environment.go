@@ -23,7 +23,19 @@ type Environment struct {
 
 	values   map[string]string
 	problems []Problem
+
+	// open leaves references to variables that are not set as they stand:
+	// files are checked before they go to where the variables are.
+	open bool
 }
+
+// String keeps the values, keys among them, out of logs.
+func (e *Environment) String() string {
+	return fmt.Sprintf("environment of %d variables", len(e.values))
+}
+
+// GoString is String.
+func (e *Environment) GoString() string { return e.String() }
 
 // Vars are the environment variables that the gateway itself reads. A variable
 // that is set but empty counts as not set.
@@ -38,21 +50,21 @@ type Vars struct {
 	TokensPerMinute    int64    `envconfig:"RATE_LIMIT_TOKENS_PER_MINUTE" default:"100000"`
 	CORSOrigins        []string `envconfig:"CORS_ORIGINS" default:"*"`
 	LogBodies          string   `envconfig:"LOG_BODIES" default:"none"`
-	AdminAPIKey        string   `envconfig:"ADMIN_API_KEY" json:"-"`
+	AdminAPIKey        Secret   `envconfig:"ADMIN_API_KEY"`
 
 	// These are read once, when a process starts.
 	RequireClientAPIKey     bool   `envconfig:"REQUIRE_CLIENT_API_KEY" default:"false"`
 	FailOnStartupValidation bool   `envconfig:"FAIL_ON_STARTUP_VALIDATION" default:"false"`
 	ConfigDir               string `envconfig:"MODEL_PROXY_CONFIG"`
 	DataDir                 string `envconfig:"DATA_DIR" default:"./data"`
-	NATSURL                 string `envconfig:"NATS_URL" json:"-"` // may hold a password
+	NATSURL                 Secret `envconfig:"NATS_URL"` // may hold a password
 	NATSCreds               string `envconfig:"NATS_CREDS"`
-	NATSToken               string `envconfig:"NATS_TOKEN" json:"-"`
+	NATSToken               Secret `envconfig:"NATS_TOKEN"`
 	NATSCA                  string `envconfig:"NATS_CA"`
 	NATSCert                string `envconfig:"NATS_CERT"`
 	NATSKey                 string `envconfig:"NATS_KEY"`
 	NATSReplicas            int    `envconfig:"NATS_REPLICAS" default:"1"`
-	ClickHouseDSN           string `envconfig:"CLICKHOUSE_DSN" json:"-"` // may hold a password
+	ClickHouseDSN           Secret `envconfig:"CLICKHOUSE_DSN"` // may hold a password
 	MaxRequestBytes         int64  `envconfig:"MAX_REQUEST_BYTES" default:"33554432"`
 	MaxBodyMemory           int64  `envconfig:"MAX_BODY_MEMORY"` // bytes; 0 means a quarter of usable memory
 	QueueMaxRequests        int64  `envconfig:"QUEUE_MAX_REQUESTS" default:"20000"`

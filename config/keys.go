@@ -94,15 +94,3 @@ func keyNames(provider string, patterns []string) string {
 	}
 	return strings.Join(out, " or ")
 }
-
-// headerValue reports whether s can be the value of an HTTP header.
-func headerValue(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f || r > 0x7e })
-}
-
-// headerName reports whether s can be the name of an HTTP header.
-func headerName(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
-	})
-}

@@ -2,11 +2,13 @@ package config
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -23,50 +25,64 @@ type layer struct {
 	fsys fs.FS
 }
 
-// layers lists the directories in search order: --config, MODEL_PROXY_CONFIG,
-// ./config, ~/.model-proxy/config, then the defaults in the binary. The first
-// two must exist if they are named.
+// candidate is a directory that may be a layer.
+type candidate struct {
+	dir  string
+	flag string // how the user named it, who must then have it; "" if it is optional
+}
+
+// candidates are the directories in search order: --config,
+// MODEL_PROXY_CONFIG, ./config, ~/.model-proxy/config.
+func candidates(o Options, env *Environment) []candidate {
+	all := []candidate{{o.Dir, "--config"}, {env.Vars.ConfigDir, "MODEL_PROXY_CONFIG"}, {"config", ""}}
+	if home, ok := env.Lookup("HOME"); ok {
+		all = append(all, candidate{filepath.Join(home, ".model-proxy", "config"), ""})
+	}
+	return slices.DeleteFunc(all, func(c candidate) bool { return c.dir == "" })
+}
+
+// layers opens the candidates that exist, each directory once, and the
+// defaults in the binary after them.
 func layers(o Options, env *Environment) ([]layer, error) {
 	var found []layer
 	var seen []fs.FileInfo
-	add := func(dir string, mustExist string) error {
-		if dir == "" {
-			return nil
-		}
-		info, err := os.Stat(dir)
+	for _, c := range candidates(o, env) {
+		info, err := os.Stat(c.dir)
 		if err != nil || !info.IsDir() {
-			if mustExist == "" {
-				return nil
+			if c.flag != "" {
+				return nil, fmt.Errorf("configuration directory %s (%s) does not exist or is not a directory", c.dir, c.flag)
 			}
-			return fmt.Errorf("configuration directory %s (%s) does not exist or is not a directory", dir, mustExist)
+			continue
 		}
-		for _, s := range seen {
-			if os.SameFile(s, info) {
-				return nil
-			}
+		if slices.ContainsFunc(seen, func(s fs.FileInfo) bool { return os.SameFile(s, info) }) {
+			continue
 		}
 		seen = append(seen, info)
-		found = append(found, layer{name: dir, fsys: os.DirFS(dir)})
-		return nil
-	}
-	if err := add(o.Dir, "--config"); err != nil {
-		return nil, err
-	}
-	if err := add(env.Vars.ConfigDir, "MODEL_PROXY_CONFIG"); err != nil {
-		return nil, err
-	}
-	_ = add("config", "") // optional, so never an error
-	if home, ok := env.Lookup("HOME"); ok {
-		_ = add(filepath.Join(home, ".model-proxy", "config"), "")
+		found = append(found, layer{name: c.dir, fsys: os.DirFS(c.dir)})
 	}
 	return append(found, layer{name: shippedDir, fsys: shipped}), nil
+}
+
+// WriteDir is the directory to which commands write configuration: the one
+// that is named, else the first that exists, else ./config.
+func WriteDir(o Options) (string, error) {
+	env, err := o.environment()
+	if err != nil {
+		return "", err
+	}
+	for _, c := range candidates(o, env) {
+		if info, err := os.Stat(c.dir); c.flag != "" || err == nil && info.IsDir() {
+			return c.dir, nil
+		}
+	}
+	return "config", nil
 }
 
 // read returns the documents of one folder of the layer, by file name. Files
 // whose names begin with a dot are editors' and are left alone.
 func (l layer) read(folder string) ([]*document, error) {
 	entries, err := fs.ReadDir(l.fsys, folder)
-	if os.IsNotExist(err) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
@@ -91,7 +107,7 @@ func (l layer) read(folder string) ([]*document, error) {
 // defaults warns no more than they do.
 func (l layer) readFile(name string) (*document, error) {
 	raw, err := fs.ReadFile(l.fsys, name)
-	if os.IsNotExist(err) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {

@@ -142,6 +142,9 @@ func (l *loader) named(folder, field string) (map[string]*document, error) {
 		}
 		here := map[string]*document{}
 		for _, d := range docs {
+			if d.root != nil && d.root.kind != object {
+				d.fault("", "must be an object, is %s", d.root.kind)
+			}
 			name := d.text(field)
 			if name == "" {
 				name = d.stem()
@@ -168,6 +171,11 @@ func (l *loader) loadProviders() error {
 	}
 	l.providers = map[string]*Provider{}
 	for name, d := range docs {
+		if !d.valid() { // not JSON, or not an object: there is nothing to read
+			l.collect(d)
+			l.leftOut[name] = true
+			continue
+		}
 		p := readProvider(d, l.env)
 		if d.shipped && !d.valid() && len(p.Keys) > 0 {
 			l.problems = append(l.problems, asWarnings(d.problems)...)
@@ -199,6 +207,9 @@ func (l *loader) loadModels() error {
 	l.models, l.dormant = map[string]*Model{}, map[string]*Model{}
 	causes := map[string]string{}
 	for name, d := range docs {
+		if !d.valid() {
+			continue
+		}
 		r := &modelReader{document: d, env: l.env, providers: l.providers, leftOut: l.leftOut, catalog: &l.catalog}
 		m := r.read()
 		if d.valid() {

@@ -237,9 +237,14 @@ func (r *providerReader) addresses() {
 
 // checkURL notes a fault unless raw is an address that can be called.
 func (d *document) checkURL(field, raw string) {
+	if strings.Contains(raw, "${") {
+		return // told where it was not replaced
+	}
 	switch u, err := url.Parse(raw); {
 	case raw == "":
 		d.fault(field, "is missing; give the provider's address, such as https://api.example.com/v1")
+	case err == nil && u.User != nil:
+		d.fault(field, "holds a user name or password, which would show in messages; put it in authentication.additional_headers as ${NAME}")
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
 		d.fault(field, "is not an http or https address such as https://api.example.com/v1")
 	}

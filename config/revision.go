@@ -13,8 +13,6 @@ type revision struct {
 	files []string // hash of each file's bytes
 }
 
-func newRevision() *revision { return &revision{} }
-
 // add takes in a file.
 func (r *revision) add(d *document) {
 	sum := sha256.Sum256(d.raw)

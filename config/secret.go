@@ -6,8 +6,9 @@ import (
 	"log/slog"
 )
 
-// Secret is a provider's API key. Printed or logged, it shows only its
-// fingerprint; plain is a pointer because fmt prints unexported fields.
+// Secret is a provider's API key, or another value that must not be shown.
+// Printed or logged, it shows only its fingerprint; plain is a pointer because
+// fmt prints unexported fields.
 // The zero Secret stands for "no key is needed", as for a server in the
 // operator's own house. It is safe for concurrent use.
 type Secret struct {
@@ -53,8 +54,15 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalText keeps a key out of JSON too.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Reveal returns the key itself, "" for the zero Secret. It has one caller:
-// provider, where it sets the authentication header.
+// UnmarshalText makes s the secret that the text is.
+func (s *Secret) UnmarshalText(plain []byte) error {
+	*s = NewSecret(string(plain))
+	return nil
+}
+
+// Reveal returns the key itself, "" for the zero Secret. It is called only
+// where the key is put to its use: by provider, in the authentication header,
+// and by cmd, where it connects to NATS and ClickHouse.
 func (s Secret) Reveal() string {
 	if s.IsZero() {
 		return ""

@@ -1,0 +1,56 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"strings"
+)
+
+// Headers are HTTP headers by name. Printed or logged, those whose names speak
+// of a credential show only a fingerprint.
+type Headers map[string]string
+
+// headerName reports whether s can be the name of an HTTP header.
+func headerName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+	})
+}
+
+// headerValue reports whether s can be the value of an HTTP header.
+func headerValue(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' })
+}
+
+// credentialWords stand in the names of headers that are not to be shown.
+var credentialWords = []string{"auth", "key", "token", "secret", "cookie", "password"}
+
+func holdsCredential(header string) bool {
+	header = strings.ToLower(header)
+	for _, word := range credentialWords {
+		if strings.Contains(header, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// shown is h as it may be printed.
+func (h Headers) shown() map[string]string {
+	out := maps.Clone(map[string]string(h))
+	for name, value := range out {
+		if holdsCredential(name) {
+			out[name] = NewSecret(value).String()
+		}
+	}
+	return out
+}
+
+func (h Headers) String() string       { return fmt.Sprint(h.shown()) }
+func (h Headers) GoString() string     { return h.String() }
+func (h Headers) LogValue() slog.Value { return slog.AnyValue(h.shown()) }
+
+// MarshalJSON keeps credentials out of JSON too.
+func (h Headers) MarshalJSON() ([]byte, error) { return json.Marshal(h.shown()) }
