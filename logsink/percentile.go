@@ -13,9 +13,9 @@ type latency struct{ total, ttft []float64 }
 
 // latencies reads the times of all requests by group. Percentiles are exact:
 // a file that one machine fills is small enough for it.
-func latencies(ctx context.Context, tx *sql.Tx, expressions []string, from string) (map[string]*latency, error) {
+func latencies(ctx context.Context, tx *sql.Tx, expressions []string, where string, args []any) (map[string]*latency, error) {
 	what := append(expressions[:len(expressions):len(expressions)], "total_ms", "ttft_ms")
-	rows, err := tx.QueryContext(ctx, "select "+strings.Join(what, ", ")+" from requests where time >= ?", from)
+	rows, err := tx.QueryContext(ctx, "select "+strings.Join(what, ", ")+" from requests where "+where, args...)
 	if err != nil {
 		return nil, err
 	}

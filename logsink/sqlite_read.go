@@ -61,22 +61,20 @@ func (r *sqliteReader) Records(ctx context.Context, f Filter) (*Rows, error) {
 	if f.Attempts {
 		table, columns = "attempts", attemptColumns
 	}
-	where, args := []string{"time >= ?"}, []any{usage.At(f.Since).String()}
-	if f.Since.IsZero() {
-		args[0] = ""
-	}
+	where, args := since(f.Since)
 	if f.RequestID != "" {
-		where, args = append(where, "request_id = ?"), append(args, f.RequestID)
+		where += " and (request_id = ? and job_id = ? or request_id = ? and request_id <> job_id)"
+		args = append(args, f.RequestID, f.RequestID, f.RequestID)
 	}
 	if f.Limit <= 0 {
 		f.Limit = DefaultLimit
 	}
-	order := " order by time desc, " + columns[0].name + " desc"
+	last, order := "job_id desc", " order by time desc, job_id desc"
 	if f.Attempts {
-		order += ", attempt desc"
+		last, order = last+", attempt desc", order+", attempt desc"
 	}
-	// The rows are chosen before their bodies are fetched.
-	chosen := "(select * from " + table + " where " + strings.Join(where, " and ") + order + " limit ?) r"
+	// The rows are chosen, by key, before they are sorted and their bodies fetched.
+	chosen := "(select * from " + table + " where " + where + " order by " + last + " limit ?) r"
 	what := strings.Join(names(columns), ", ")
 	if !f.Attempts {
 		what += ", " + requestBody + ", " + responseBody
@@ -87,6 +85,17 @@ func (r *sqliteReader) Records(ctx context.Context, f Filter) (*Rows, error) {
 		return nil, fmt.Errorf("query records: %w", err)
 	}
 	return collect(rows, columns)
+}
+
+// since returns the condition that selects the rows from a time on. The bound
+// on the key, a UUIDv7, keeps SQLite from reading the whole table; it leaves
+// room for attempts, which begin after their job, and for clocks that differ.
+func since(t time.Time) (where string, args []any) {
+	if t.IsZero() {
+		return "true", nil
+	}
+	ms := max(0, t.Add(-time.Hour).UnixMilli())
+	return "job_id >= ? and time >= ?", []any{fmt.Sprintf("%08x-%04x", ms>>16, ms&0xffff), usage.At(t).String()}
 }
 
 // collect reads all rows, giving each value the type of its column.
@@ -140,7 +149,7 @@ var groups = map[string]string{
 	"hour":     "substr(time, 1, 13) || ':00:00Z'",
 }
 
-func (r *sqliteReader) Usage(ctx context.Context, by []string, since time.Time) (*Rows, error) {
+func (r *sqliteReader) Usage(ctx context.Context, by []string, from time.Time) (*Rows, error) {
 	var columns []column
 	var expressions []string
 	for _, name := range by {
@@ -151,21 +160,18 @@ func (r *sqliteReader) Usage(ctx context.Context, by []string, since time.Time) 
 		columns = append(columns, column{name, textColumn})
 		expressions = append(expressions, expression)
 	}
-	from := ""
-	if !since.IsZero() {
-		from = usage.At(since).String()
-	}
+	where, args := since(from)
 	// One transaction, so that both statements see the same rows.
 	tx, err := r.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return nil, fmt.Errorf("query usage: %w", err)
 	}
 	defer tx.Rollback()
-	sums, err := sum(ctx, tx, columns, expressions, from)
+	sums, err := sum(ctx, tx, columns, expressions, where, args)
 	if err != nil {
 		return nil, fmt.Errorf("query usage: %w", err)
 	}
-	times, err := latencies(ctx, tx, expressions, from)
+	times, err := latencies(ctx, tx, expressions, where, args)
 	if err != nil {
 		return nil, fmt.Errorf("query usage: %w", err)
 	}
@@ -183,7 +189,7 @@ func (r *sqliteReader) Usage(ctx context.Context, by []string, since time.Time) 
 
 // sum counts requests, errors, tokens and cost. The cost is nil if no request
 // of a group has a price.
-func sum(ctx context.Context, tx *sql.Tx, columns []column, expressions []string, from string) (*Rows, error) {
+func sum(ctx context.Context, tx *sql.Tx, columns []column, expressions []string, where string, args []any) (*Rows, error) {
 	what := append(expressions[:len(expressions):len(expressions)], "count(*)", "coalesce(sum(outcome <> 'ok'), 0)")
 	columns = append(columns, column{"requests", integerColumn}, column{"errors", integerColumn})
 	for _, c := range tokenColumns {
@@ -192,12 +198,12 @@ func sum(ctx context.Context, tx *sql.Tx, columns []column, expressions []string
 	}
 	what = append(what, "sum(cost_nano_usd)")
 	columns = append(columns, column{"cost_nano_usd", optionalColumn})
-	query := "select " + strings.Join(what, ", ") + " from requests where time >= ?"
+	query := "select " + strings.Join(what, ", ") + " from requests where " + where
 	if len(expressions) > 0 {
 		list := strings.Join(expressions, ", ")
 		query += " group by " + list + " order by " + list
 	}
-	rows, err := tx.QueryContext(ctx, query, from)
+	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
