@@ -46,7 +46,9 @@ func decide(p *config.Provider, status int, c Class) Action {
 	switch {
 	case c == Quota && (status == 400 || status == 429):
 		return GlobalKeyFailure
-	case byFile.known() && !(c.requestsFault() && byFile.rests()):
+	case c.requestsFault() && byFile != FallbackNoCooldown:
+		return byClass[c]
+	case byFile.known():
 		return byFile
 	}
 	return byClass[c]

@@ -143,8 +143,7 @@ var byOpening = []struct {
 
 // classify reads the class of an answered error and the status it stands for,
 // which differs from the given one for an error inside a 200.
-func classify(status int, body []byte) (Class, int) {
-	e := readError(body)
+func classify(status int, e wireError) (Class, int) {
 	if status < 300 {
 		return classifyEvent(e)
 	}

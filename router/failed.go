@@ -33,15 +33,12 @@ func (w *Walk) Failed(now time.Time, f Failure) Verdict {
 		v.Report.Rests = []llm.Rest{rest}
 	}
 	told := tell(f, v.Class, status)
-	if said.set && told.RetryAfter == 0 {
+	if said.set && told.RetryAfter == 0 && carriesRetryAfter(told.HTTPStatus(w.job.Protocol)) {
 		told.RetryAfter = said.wait
 	}
 	w.noteFailure(now, v.Class, f, status, told, rest)
 	w.move(f, v, status)
-	switch {
-	case f.Sent:
-		w.final = told
-	case v.Action == ReturnToClient:
+	if f.Sent || v.Action == ReturnToClient {
 		w.final = w.returned(v.Class, told)
 	}
 	v.Final = w.final
@@ -57,12 +54,13 @@ func (w *Walk) judge(now time.Time, f Failure) (v Verdict, status int, said aske
 		v.Action = byClass[v.Class]
 		return v, 0, asked{}
 	}
-	v.Class, status = classify(f.Status, f.Body)
+	e := readError(f.Body)
+	v.Class, status = classify(f.Status, e)
 	v.Action = decide(w.step.Route.Provider, status, v.Class)
 	if v.Action == FixToolResponses && w.supplied[w.step.Route] {
 		v.Action = byClass[v.Class]
 	}
-	said.wait, said.set = retryAfter(now, status, f.Header, readError(f.Body))
+	said.wait, said.set = retryAfter(now, status, f.Header, e)
 	return v, status, said
 }
 
@@ -130,7 +128,7 @@ func (w *Walk) move(f Failure, v Verdict, status int) {
 		w.again, w.againOf = r, w.step.LogicalModel
 	}
 	if !v.Action.keyScoped() && w.stage < len(w.stages) {
-		w.leaveRoute()
+		w.route++
 	}
 }
 

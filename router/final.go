@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -13,13 +14,12 @@ import (
 // evidence is one thing the walk met: a failed attempt, or a rest that kept a
 // key or a route from being tried.
 type evidence struct {
-	class    Class
-	breaker  bool       // the rest of a breaker
-	told     *llm.Error // of a failed attempt; nil for a rest that was met
-	where    string     // provider/model
-	what     string     // status, or what happened
-	free     time.Time  // when the rest ends; zero if nothing rests
-	attempts int
+	class   Class
+	breaker bool       // the rest of a breaker
+	told    *llm.Error // of a failed attempt; nil for a rest that was met
+	where   string     // provider/model
+	what    string     // status, or what happened
+	free    time.Time  // when the rest ends; zero if nothing rests
 }
 
 // telling ranks what a client learns most from when everything failed in its
@@ -33,7 +33,7 @@ var telling = map[Class]int{
 }
 
 func (w *Walk) noteFailure(now time.Time, c Class, f Failure, status int, told *llm.Error, rest llm.Rest) {
-	e := evidence{class: c, told: told, where: place(w.step.Route), what: happened(f, status), attempts: 1}
+	e := evidence{class: c, told: told, where: place(w.step.Route), what: happened(f, status)}
 	if rest.For > 0 {
 		e.free = now.Add(rest.For)
 	}
@@ -42,8 +42,11 @@ func (w *Walk) noteFailure(now time.Time, c Class, f Failure, status int, told *
 
 func (w *Walk) noteRest(now time.Time, r *config.Route, rest llm.Rest) {
 	w.evidence = append(w.evidence, evidence{class: Class(rest.Cause), breaker: rest.Scope == llm.ScopeBreaker,
-		where: place(r), what: "resting", free: now.Add(rest.For)})
+		where: place(r), what: resting, free: now.Add(rest.For)})
 }
+
+// resting is what tried says of keys and routes that were not tried.
+const resting = "resting"
 
 func place(r *config.Route) string { return r.Provider.Name + "/" + r.Model }
 
@@ -73,7 +76,7 @@ func (w *Walk) exhausted(now time.Time) *llm.Error {
 		return llm.NewError(llm.Unavailable, fmt.Sprintf("No route of model %q could be tried.", w.job.Model))
 	case best.class.refused():
 		return refused(w.tried())
-	case best.told == nil || best.class == RateLimit || best.class == TooLargeHere:
+	case best.told == nil || best.class == RateLimit:
 		return w.allRest(now, best)
 	case rank >= telling[ToolUse]:
 		return best.told
@@ -96,7 +99,7 @@ func (e evidence) rank() int {
 // allRest is the answer when the walk ends at rests: 429 for rate limits, else
 // 503, both with the time until the first of them ends.
 func (w *Walk) allRest(now time.Time, best evidence) *llm.Error {
-	if best.class != RateLimit && best.class != TooLargeHere || best.breaker {
+	if best.class != RateLimit || best.breaker {
 		e := llm.NewError(llm.Unavailable, fmt.Sprintf("Every route of model %q is resting after failures. %s", w.job.Model, w.tried()))
 		return w.withRetryAfter(now, e)
 	}
@@ -108,10 +111,16 @@ func (w *Walk) allRest(now time.Time, best evidence) *llm.Error {
 // leastRetryAfter is what a client is told to wait when nothing is known.
 const leastRetryAfter = time.Second
 
+// carriesRetryAfter reports whether answers of a status always say when to try
+// again.
+func carriesRetryAfter(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable || status == 529
+}
+
 // withRetryAfter gives a 429 or 503 the time until the first rest ends that
 // waiting can help with, or else what the upstream said.
 func (w *Walk) withRetryAfter(now time.Time, e *llm.Error) *llm.Error {
-	if s := e.HTTPStatus(w.job.Protocol); s != 429 && s != 503 && s != 529 {
+	if !carriesRetryAfter(e.HTTPStatus(w.job.Protocol)) {
 		return e
 	}
 	var first time.Duration
@@ -133,7 +142,7 @@ func (w *Walk) returned(c Class, told *llm.Error) *llm.Error {
 	if c.refused() {
 		return refused(w.tried())
 	}
-	if s := told.HTTPStatus(w.job.Protocol); (s == 429 || s == 503 || s == 529) && told.RetryAfter == 0 {
+	if carriesRetryAfter(told.HTTPStatus(w.job.Protocol)) && told.RetryAfter == 0 {
 		e := *told
 		e.RetryAfter = leastRetryAfter
 		return &e
@@ -169,15 +178,14 @@ func (w *Walk) tried() string {
 	if len(order) == 0 {
 		return ""
 	}
-	var b strings.Builder
+	parts := make([]string, len(order))
 	for i, it := range order {
-		b.WriteString(map[bool]string{true: "Tried: ", false: "; "}[i == 0])
-		b.WriteString(it.where + ": " + it.what)
-		if n := count[it]; n > 1 && it.what != "resting" {
-			fmt.Fprintf(&b, " (%d times)", n)
+		parts[i] = it.where + ": " + it.what
+		if n := count[it]; n > 1 && it.what != resting {
+			parts[i] += fmt.Sprintf(" (%d times)", n)
 		}
 	}
-	return b.String() + "."
+	return "Tried: " + strings.Join(parts, "; ") + "."
 }
 
 // tell is what the client is told of a failure on its own.

@@ -31,11 +31,11 @@ type Walk struct {
 	affinity uint64
 
 	// Where the walk stands.
-	stage, route, cycle int
-	attempt             int // number of the last step
-	step                Step
-	begun               time.Time // of step
-	random              *rand.Rand
+	stage, route int
+	attempt      int // number of the last step
+	step         Step
+	begun        time.Time // of step
+	random       *rand.Rand
 
 	// What the request has met so far.
 	tries    map[use]int            // attempts with a key on an upstream model
@@ -72,7 +72,7 @@ func Start(snap *config.Snapshot, job Job) (*Walk, error) {
 		}
 		return nil, unusable(m)
 	}
-	w := &Walk{snap: snap, job: job, stages: stages, cycle: 1, attempt: job.Attempts,
+	w := &Walk{snap: snap, job: job, stages: stages, attempt: job.Attempts,
 		tries: map[use]int{}, random: rand.New(rand.NewPCG(job.Seed, 0))}
 	if snap.Settings.KeyAffinity {
 		w.affinity = job.Affinity
@@ -101,7 +101,7 @@ func (w *Walk) Next(now time.Time, pool Pool) (Step, error) {
 			if w.take(now, pool, s.routes[w.route], s.model.LogicalName) {
 				return w.step, nil
 			}
-			w.leaveRoute()
+			w.route++
 		}
 		w.stage, w.route = w.stage+1, 0
 	}
@@ -116,21 +116,23 @@ func (w *Walk) inTime(now time.Time) bool {
 	return w.job.Deadline.IsZero() || now.Before(w.job.Deadline)
 }
 
-func (w *Walk) leaveRoute() { w.route, w.cycle = w.route+1, 1 }
-
-// take makes the step for a key of the route, if one is usable: any key in the
-// first round, then up to MAX_KEY_RETRY_CYCLES rounds in all.
+// take makes the step for a key of the route, if one is usable. Keys that were
+// tried least come first, so that no key comes twice in a round; there are at
+// most MAX_KEY_RETRY_CYCLES rounds.
 func (w *Walk) take(now time.Time, pool Pool, r *config.Route, model string) bool {
-	for ; w.cycle <= max(1, w.snap.Settings.MaxKeyCycles); w.cycle++ {
-		among := w.usable(now, pool, r, func(u use) bool {
-			return w.tries[u] < w.cycle && w.keyFails[account{u.provider, u.fp}] < w.cycle
-		})
-		if len(among) > 0 {
-			return w.choose(now, pool, r, model, among, 0)
-		}
-	}
-	return false
+	least := max(1, w.snap.Settings.MaxKeyCycles)
+	among := w.usable(now, pool, r, func(u use) bool {
+		n := w.met(u)
+		least = min(least, n)
+		return n < max(1, w.snap.Settings.MaxKeyCycles)
+	})
+	among = slices.DeleteFunc(among, func(i int) bool { return w.met(useOf(r, r.Keys[i])) > least })
+	return len(among) > 0 && w.choose(now, pool, r, model, among, 0)
 }
+
+// met is how often the key was tried on the upstream model, or failed for its
+// whole provider.
+func (w *Walk) met(u use) int { return max(w.tries[u], w.keyFails[account{u.provider, u.fp}]) }
 
 // retry makes a step on the route that failed last, if the failure may be
 // repeated and there is budget and time for it.
