@@ -139,6 +139,7 @@ func (i *Ingress) watch(ctx context.Context) {
 		last = now
 		if n++; n%2 == 0 {
 			i.publish("hb."+i.id, nil)
+			i.peers.forget(now)
 		}
 		i.sweep(now)
 	}

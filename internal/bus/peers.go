@@ -62,7 +62,7 @@ func (p *peers) state(id string) peer {
 	return peer{}
 }
 
-// alive counts the peers with the given prefix heard of lately.
+// alive counts the peers whose name begins so and that were heard of lately.
 func (p *peers) alive(now time.Time, prefix string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -71,11 +71,19 @@ func (p *peers) alive(now time.Time, prefix string) int {
 		if strings.HasPrefix(id, prefix) && now.Sub(e.seen) < hungAfter {
 			n++
 		}
+	}
+	return n
+}
+
+// forget drops peers that have been silent for long.
+func (p *peers) forget(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, e := range p.m {
 		if now.Sub(e.seen) > forgetPeer {
 			delete(p.m, id)
 		}
 	}
-	return n
 }
 
 // gone reports whether a peer counts as dead: at once when nobody listens under

@@ -39,7 +39,7 @@ func (c *Conn) Ensure(ctx context.Context) error {
 	// The sink's consumer stands from the first record on: LOG keeps only what
 	// somebody is interested in.
 	_, err := c.js.CreateOrUpdateConsumer(ctx, logStream, jetstream.ConsumerConfig{
-		Durable: logConsumer, AckPolicy: jetstream.AckAllPolicy, AckWait: 30 * time.Second,
+		Durable: logConsumer, AckPolicy: jetstream.AckAllPolicy, AckWait: 5 * time.Second,
 		MaxAckPending: -1, MaxDeliver: -1,
 	})
 	if err != nil {

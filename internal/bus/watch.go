@@ -29,6 +29,7 @@ func (w *Worker) watch(over <-chan struct{}) {
 		last = now
 		if n%2 == 0 {
 			w.publish("hb."+w.id, nil)
+			w.peers.forget(now)
 		}
 		for _, p := range w.pullers {
 			p.expire(now)

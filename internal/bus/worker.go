@@ -21,6 +21,7 @@ type WorkerConfig struct {
 	Pools       []string // whose jobs to take
 	Concurrency int      // jobs at a time
 	Drain       time.Duration
+	Cut         <-chan struct{} // closed to end a drain at once; nil never is
 	Log         *slog.Logger
 	// Handle serves one job and returns when it is over. It runs on a
 	// goroutine of its own.
@@ -114,12 +115,27 @@ func (w *Worker) Run(ctx context.Context) error {
 // patience, and gives the last ends a moment to be acknowledged.
 func (w *Worker) drain(kill context.CancelCauseFunc) {
 	w.draining.Store(true)
-	patience := time.AfterFunc(w.cfg.Drain, func() { kill(ErrStopped) })
-	w.inFlight.Wait()
-	patience.Stop()
-	deadline := time.Now().Add(2 * time.Second)
-	for w.unacknowledged() && time.Now().Before(deadline) {
-		time.Sleep(5 * time.Millisecond)
+	idle := make(chan struct{})
+	go func() { w.inFlight.Wait(); close(idle) }()
+	patience := time.NewTimer(w.cfg.Drain)
+	defer patience.Stop()
+	select {
+	case <-idle:
+	case <-patience.C:
+	case <-w.cfg.Cut:
+	}
+	kill(ErrStopped)
+	<-idle
+	last := time.NewTimer(2 * time.Second)
+	defer last.Stop()
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for w.unacknowledged() {
+		select {
+		case <-look.C:
+		case <-last.C:
+			return
+		}
 	}
 }
 

@@ -1,0 +1,186 @@
+package ingress
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
+)
+
+// bodyWithin is how long a client may take to send its body.
+const bodyWithin = time.Minute
+
+// budget bounds the bytes of all bodies held at a time.
+type budget struct {
+	limit int64 // 0 means none
+	held  atomic.Int64
+}
+
+func (b *budget) take(n int64) bool {
+	if b.held.Add(n) <= b.limit || b.limit == 0 {
+		return true
+	}
+	b.held.Add(-n)
+	return false
+}
+
+func (b *budget) give(n int64) { b.held.Add(-n) }
+
+// members are what the ingress reads of a request: what routes it, what is
+// reserved for it, and the parameters its record shows. Prompts are not among
+// them.
+var members = rawjson.Fields{
+	Once: []string{"model", "stream"},
+	Want: []string{"max_tokens", "max_completion_tokens", "max_output_tokens", "temperature", "top_p", "top_k", "n", "seed",
+		"frequency_penalty", "presence_penalty", "reasoning_effort", "verbosity", "service_tier", "parallel_tool_calls"},
+}
+
+// readBody reads and checks a request's body. The caller gives the bytes back
+// to the budget.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *rejection) {
+	if r.ContentLength > s.cfg.MaxRequestBytes {
+		return nil, s.tooLarge(w)
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyWithin)) // every net/http connection has deadlines
+	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+	if r.ContentLength >= 0 {
+		return s.readSized(r)
+	}
+	return s.readChunked(w, r)
+}
+
+func (s *Server) tooLarge(w http.ResponseWriter) *rejection {
+	w.Header().Set("Connection", "close") // the rest of the body is not worth reading
+	return reject(rejectTooLarge, llm.TooLarge, fmt.Sprintf("the request body is larger than %d bytes", s.cfg.MaxRequestBytes))
+}
+
+func (s *Server) readSized(r *http.Request) ([]byte, *rejection) {
+	if !s.bodies.take(r.ContentLength) {
+		return nil, noMemory()
+	}
+	body := make([]byte, r.ContentLength)
+	if _, err := io.ReadFull(r.Body, body); err != nil {
+		s.bodies.give(r.ContentLength)
+		return nil, unreadable(err)
+	}
+	return body, nil
+}
+
+// readChunked reads a body of unknown length, taking room as it grows.
+func (s *Server) readChunked(w http.ResponseWriter, r *http.Request) ([]byte, *rejection) {
+	var body []byte
+	fail := func(e *rejection) ([]byte, *rejection) {
+		s.bodies.give(int64(cap(body)))
+		return nil, e
+	}
+	for {
+		if len(body) == cap(body) {
+			grow := min(max(int64(cap(body)), 4<<10), s.cfg.MaxRequestBytes+1-int64(len(body)))
+			if grow <= 0 {
+				return fail(s.tooLarge(w))
+			}
+			if !s.bodies.take(grow) {
+				return fail(noMemory())
+			}
+			body = append(make([]byte, 0, int64(cap(body))+grow), body...)
+		}
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if int64(len(body)) > s.cfg.MaxRequestBytes {
+			return fail(s.tooLarge(w))
+		}
+		if err == io.EOF {
+			s.bodies.give(int64(cap(body) - len(body))) // the caller gives back the rest
+			return body, nil
+		}
+		if err != nil {
+			return fail(unreadable(err))
+		}
+	}
+}
+
+func noMemory() *rejection {
+	e := reject(rejectBus, llm.Unavailable, "too many large requests are being handled")
+	e.RetryAfter = time.Second
+	return e
+}
+
+func unreadable(err error) *rejection {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		e := reject(rejectInvalid, llm.BadRequest, "the request body did not arrive within a minute")
+		e.Status = http.StatusRequestTimeout
+		return e
+	}
+	return reject(rejectInvalid, llm.BadRequest, "the request body ended early or could not be read")
+}
+
+// asked is what a checked body asks for.
+type asked struct {
+	model     string
+	stream    bool
+	maxTokens int64
+	params    []byte // a JSON object, nil if there are none
+}
+
+// inspect checks a body and reads what the ingress needs of it.
+func inspect(body []byte, stream streamMode) (asked, *rejection) {
+	var room [16]rawjson.Member
+	found, err := rawjson.Check(room[:0], body, &members)
+	if err != nil {
+		return asked{}, reject(rejectInvalid, llm.BadRequest, "the request body is not a valid JSON object: "+err.Error())
+	}
+	a := asked{stream: stream == streamAlways}
+	model, ok := rawjson.Unquote(found.Value(body, "model"))
+	if !ok || model == "" {
+		e := reject(rejectInvalid, llm.BadRequest, "model is missing or not a string")
+		e.Param = "model"
+		return asked{}, e
+	}
+	a.model = model
+	if v := found.Value(body, "stream"); v != nil && stream == streamAsAsked {
+		switch string(v) {
+		case "true":
+			a.stream = true
+		case "false", "null":
+		default:
+			e := reject(rejectInvalid, llm.BadRequest, "stream must be true or false")
+			e.Param = "stream"
+			return asked{}, e
+		}
+	}
+	for _, m := range found {
+		if m.Name == "model" || m.Name == "stream" {
+			continue
+		}
+		a.param(m.Name, body[m.Start:m.End])
+	}
+	if a.params != nil {
+		a.params = append(a.params, '}')
+	}
+	return a, nil
+}
+
+// param keeps one parameter for the record, unless it is long.
+func (a *asked) param(name string, raw []byte) {
+	if n, ok := rawjson.Int(raw); ok && (name == "max_tokens" || name == "max_completion_tokens" || name == "max_output_tokens") {
+		a.maxTokens = n
+	}
+	if len(raw) > 64 {
+		return
+	}
+	if a.params == nil {
+		a.params = append(make([]byte, 0, 128), '{')
+	} else {
+		a.params = append(a.params, ',')
+	}
+	a.params = rawjson.AppendString(a.params, name)
+	a.params = append(a.params, ':')
+	a.params = append(a.params, raw...)
+}

@@ -1,0 +1,200 @@
+// Package ingress authenticates clients, admits their requests, publishes each
+// as a job and relays the answer to the client. It is stateless: what it holds
+// is bound to an open connection. Which provider answers is the worker's work.
+package ingress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/julienschmidt/httprouter"
+
+	"model-proxy/config"
+	"model-proxy/internal/bus"
+	"model-proxy/internal/limit"
+	"model-proxy/internal/llm"
+	"model-proxy/internal/usage"
+)
+
+// Config is what an ingress needs.
+type Config struct {
+	Conn            *bus.Conn
+	Snapshot        func() *config.Snapshot // the configuration at this moment
+	Spool           *usage.Spool
+	Replicas        int   // of the limits' stream and bucket
+	MaxRequestBytes int64 // of one body
+	MaxBodyMemory   int64 // of all bodies held at a time
+	Drain           time.Duration
+	Cut             <-chan struct{} // closed to end a drain at once
+	Log             *slog.Logger
+	// Mount adds pages that are not the ingress's own (/metrics, /docs, …).
+	Mount func(*httprouter.Router)
+}
+
+// Server is one ingress. Run serves until its context ends.
+type Server struct {
+	// Fixed at construction.
+	cfg     Config
+	bus     *bus.Ingress
+	limits  *limit.Limiter
+	records *usage.Packer
+	handler http.Handler
+	metrics metrics
+
+	draining atomic.Bool
+	bodies   budget
+	inFlight sync.WaitGroup // requests, and what is left to do after their answers
+}
+
+// New builds an ingress; it does no I/O.
+func New(cfg Config) (*Server, error) {
+	s := &Server{cfg: cfg, bodies: budget{limit: cfg.MaxBodyMemory}}
+	s.bus = bus.NewIngress(cfg.Conn, bus.IngressConfig{Lost: s.recordLoss, Log: cfg.Log})
+	limits, err := limit.New(cfg.Conn.NATS(), limit.Options{ID: s.bus.ID(), Replicas: cfg.Replicas})
+	if err != nil {
+		return nil, fmt.Errorf("limits: %w", err)
+	}
+	s.limits = limits
+	s.records = usage.NewPacker(usage.PackerConfig{Process: s.bus.ID(), Publisher: usage.PublishFunc(cfg.Conn.LogPublisher(s.bus.ID()).Publish),
+		Spool: cfg.Spool, Log: cfg.Log})
+	s.handler = s.routes()
+	return s, nil
+}
+
+// ID is the ingress's name on the bus and in records.
+func (s *Server) ID() string { return s.bus.ID() }
+
+// endpoint is one path that takes requests for models.
+type endpoint struct {
+	llm.Endpoint
+	mode streamMode
+}
+
+// streamMode says whether the answer is a stream.
+type streamMode int
+
+const (
+	streamAsAsked streamMode = iota // as the body's stream member says
+	streamAlways
+	streamNever
+)
+
+// endpoints maps the paths to what they stand for. The twins that always
+// stream are the predecessor's.
+var endpoints = []struct {
+	path string
+	endpoint
+}{
+	{"/v1/chat/completions", endpoint{llm.ChatCompletions, streamAsAsked}},
+	{"/v1/chat/completions-stream", endpoint{llm.ChatCompletions, streamAlways}},
+	{"/v1/chat/completions/stream", endpoint{llm.ChatCompletions, streamAlways}},
+	{"/v1/messages", endpoint{llm.Messages, streamAsAsked}},
+	{"/v1/messages-stream", endpoint{llm.Messages, streamAlways}},
+	{"/v1/messages/stream", endpoint{llm.Messages, streamAlways}},
+	{"/v1/messages/count_tokens", endpoint{llm.CountTokens, streamNever}},
+	{"/v1/responses", endpoint{llm.ResponsesAPI, streamAsAsked}},
+	{"/v1/embeddings", endpoint{llm.Embeddings, streamNever}},
+}
+
+func (s *Server) routes() http.Handler {
+	r := httprouter.New()
+	r.RedirectTrailingSlash, r.RedirectFixedPath = false, false
+	r.NotFound = http.HandlerFunc(s.notFound)
+	r.MethodNotAllowed = http.HandlerFunc(s.methodNotAllowed)
+	for _, e := range endpoints {
+		r.POST(e.path, func(w http.ResponseWriter, req *http.Request, _ httprouter.Params) { s.serve(w, req, e.endpoint) })
+	}
+	r.GET("/v1/models", s.listModels)
+	r.GET("/v1/models/*id", s.showModel)
+	r.GET("/health", s.health)
+	r.GET("/health/detailed", s.healthDetailed)
+	if s.cfg.Mount != nil {
+		s.cfg.Mount(r)
+	}
+	return s.cors(r)
+}
+
+// Run serves listener until ctx ends, then lets what is in flight finish for up
+// to cfg.Drain. It returns when all is over and every record is safe.
+func (s *Server) Run(ctx context.Context, listener net.Listener) error {
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var parts sync.WaitGroup
+	faults := make(chan error, 4)
+	part := func(run func(context.Context) error) {
+		parts.Go(func() {
+			if err := run(work); err != nil {
+				faults <- err
+			}
+		})
+	}
+	started := make(chan struct{})
+	part(func(ctx context.Context) error { return s.bus.Run(ctx, started) })
+	part(s.limits.Run)
+	part(s.records.Run)
+	select {
+	case <-started:
+	case err := <-faults:
+		stop()
+		parts.Wait()
+		return err
+	}
+
+	cut, cutAll := context.WithCancel(work)
+	defer cutAll()
+	server := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    1 << 20, // what is over maxHeader gets its 431 from us, in the caller's protocol
+		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return cut },
+	}
+	served := make(chan error, 1)
+	parts.Go(func() { served <- server.Serve(listener) })
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-served:
+	case err = <-faults:
+	}
+	s.drain(server, cutAll)
+	stop()
+	parts.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return err
+}
+
+// drain stops accepting and waits for what is in flight.
+func (s *Server) drain(server *http.Server, cutAll context.CancelFunc) {
+	s.draining.Store(true)
+	patience, end := context.WithTimeout(context.Background(), s.cfg.Drain)
+	defer end()
+	go func() {
+		select {
+		case <-s.cfg.Cut:
+			end()
+		case <-patience.Done():
+		}
+	}()
+	if err := server.Shutdown(patience); err != nil {
+		s.cfg.Log.Warn("requests cut at the end of the drain", "in_flight", s.metrics.inFlight.Load())
+		cutAll()
+		last, end := context.WithTimeout(context.Background(), lingerFor)
+		defer end()
+		if server.Shutdown(last) != nil {
+			_ = server.Close() // whoever is left takes no bytes
+		}
+	}
+	s.inFlight.Wait()
+}

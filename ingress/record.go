@@ -1,0 +1,95 @@
+package ingress
+
+import (
+	"strings"
+	"time"
+
+	"model-proxy/internal/bus"
+	"model-proxy/internal/llm"
+	"model-proxy/internal/usage"
+)
+
+// maxLoggedBody is how much of an answer LOG_BODIES keeps, in bytes.
+const maxLoggedBody = 1 << 20
+
+// finish writes the request's record and lets go of everything it held.
+func (q *request) finish(outcome usage.Outcome, e *llm.Error) {
+	if q.w != nil {
+		q.disarm()
+	}
+	if q.end != nil {
+		q.grant.Settle(q.end.Usage.Prompt, q.end.Usage.Completion)
+	}
+	rec := q.record(outcome, e)
+	q.s.records.Add(usage.Entry{Kind: usage.KindRequest, Ingress: q.s.ID(), Request: rec})
+	if q.keepsBody() && (q.snap.Settings.LogBodies == "all" || outcome != usage.OK) {
+		q.s.records.Add(usage.Entry{Kind: usage.KindBody, Ingress: q.s.ID(),
+			Body: &usage.Body{JobID: q.job.ID, Request: q.job.Body, Response: q.body}})
+	}
+	if outcome != usage.OK && outcome != usage.ClientGone {
+		q.s.cfg.Log.Info("request failed", "request_id", q.job.RequestID, "client", q.client.ID, "model", q.model,
+			"outcome", outcome, "status", q.status, "attempts", rec.Attempts, "error", e)
+	}
+	q.call.Close()
+	q.release()
+}
+
+func (q *request) keepsBody() bool {
+	return q.snap.Settings.LogBodies == "all" || q.snap.Settings.LogBodies == "errors"
+}
+
+func (q *request) record(outcome usage.Outcome, e *llm.Error) *usage.Request {
+	state := q.call.State()
+	rec := &usage.Request{
+		JobID: q.job.ID, Time: usage.At(q.read), RequestID: q.job.RequestID, TraceID: traceID(q.job.Trace),
+		ClientID: q.client.ID, Endpoint: q.endpoint, ClientProtocol: q.protocol, Stream: q.stream, Priority: q.job.Lane,
+		Model: q.model, ConfigRevision: q.snap.Revision, Attempts: state.Attempts, Deliveries: state.Deliveries,
+		Outcome: outcome, Status: q.status, QueueMS: usage.MS(state.QueueTime), TTFTMS: usage.MS(q.ttft),
+		TotalMS: usage.MS(time.Since(q.read)), BytesIn: int64(len(q.body)), BytesOut: q.bytes, Chunks: q.chunks,
+		IngressID: q.s.ID(), WorkerID: state.WorkerID, Params: q.params,
+	}
+	rec.UsageSource = llm.UsageNone
+	if a := state.Attempt; a != nil {
+		rec.ServedModel, rec.Provider, rec.UpstreamModel = a.ServedModel, a.Provider, a.UpstreamModel
+		rec.RouteID, rec.KeyFP, rec.ConfigRevision = a.RouteID, a.KeyFP, a.ConfigRevision
+	}
+	if end := q.end; end != nil {
+		rec.Spend = usage.SpendOf(end.Usage)
+		rec.PriceVersion = end.PriceVersion
+		if end.Priced {
+			cost := end.CostNanoUSD
+			rec.CostNanoUSD = &cost
+		}
+	}
+	if q.warnings != "" {
+		rec.Warnings = strings.Split(q.warnings, ", ")
+	}
+	if outcome == usage.OK && q.ttft == 0 {
+		rec.TTFTMS = rec.TotalMS
+	}
+	if e != nil {
+		rec.ErrorType, rec.ErrorMessage = string(e.Kind), e.Message
+	}
+	return rec
+}
+
+// traceID is the second field of a traceparent.
+func traceID(traceparent string) string {
+	if parts := strings.Split(traceparent, "-"); len(parts) == 4 {
+		return parts[1]
+	}
+	return ""
+}
+
+// recordLoss reports an attempt whose worker is gone.
+func (s *Server) recordLoss(l bus.Loss) {
+	a := &usage.Attempt{JobID: l.Job.ID, Attempt: l.Number, Time: usage.At(l.Begun), RequestID: l.Job.RequestID,
+		Delivery: l.Delivery, Outcome: usage.WorkerLost, ErrorType: string(usage.WorkerLost),
+		ErrorMessage: "no sign of the worker that had taken the job", TotalMS: usage.MS(time.Since(l.Begun)), WorkerID: l.Worker}
+	a.UsageSource = llm.UsageNone
+	if k := l.Attempt; k != nil {
+		a.Provider, a.UpstreamModel, a.RouteID, a.KeyFP, a.UpstreamProtocol = k.Provider, k.UpstreamModel, k.RouteID, k.KeyFP, k.UpstreamProtocol
+	}
+	s.records.Add(usage.Entry{Kind: usage.KindLost, Ingress: s.ID(), Left: time.Until(l.Job.Deadline), Attempt: a})
+	s.cfg.Log.Warn("worker lost", "worker", l.Worker, "request_id", l.Job.RequestID, "attempt", l.Number)
+}

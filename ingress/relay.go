@@ -1,0 +1,320 @@
+package ingress
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"model-proxy/convert"
+	"model-proxy/internal/bus"
+	"model-proxy/internal/llm"
+	"model-proxy/internal/usage"
+)
+
+const (
+	keepAliveEvery = 15 * time.Second
+	stalledAfter   = 5 * time.Minute // a client that takes no byte for so long is cut
+	lingerFor      = 2 * time.Second // how long a cancelled job's own end is waited for
+	quickWrite     = 64 << 10        // a plain answer up to this size fits into the connection's buffers
+)
+
+// answer is what the client has got so far.
+type answer struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+
+	status    int  // 0 until the status line is out
+	began     bool // an answer byte is out: no other worker may answer any more
+	split     bool // the last byte out is inside an event
+	dirty     bool // there is something to flush
+	bytes     int64
+	chunks    int64
+	ttft      time.Duration
+	wrote     time.Time // when the client last got something
+	armed     time.Time // when the write deadline was last set
+	warnings  string
+	end       *bus.End
+	body      []byte // kept where LOG_BODIES asks for it
+	clientErr error  // of the last write
+}
+
+// relay writes the answer to the client until one side has had enough.
+func (q *request) relay(w http.ResponseWriter, r *http.Request) {
+	q.w, q.control = w, http.NewResponseController(w)
+	q.wrote = q.read
+	gone := r.Context().Done()
+	timer := time.NewTimer(q.untilNextDuty(time.Now()))
+	defer timer.Stop()
+	for {
+		if f, ok := q.call.Next(); ok {
+			if q.frame(f) {
+				return
+			}
+			continue
+		}
+		q.flush()
+		if q.clientErr != nil {
+			q.leave(usage.ClientGone, q.clientErr)
+			return
+		}
+		select {
+		case <-q.call.Ready():
+		case <-gone:
+			q.leave(usage.ClientGone, context.Cause(r.Context()))
+			return
+		case now := <-timer.C:
+			if !now.Before(q.job.Deadline) {
+				q.outOfTime()
+				return
+			}
+			q.keepAlive(now)
+			timer.Reset(q.untilNextDuty(now))
+		}
+	}
+}
+
+// untilNextDuty is when the deadline passes or a silent stream wants a sign of life.
+func (q *request) untilNextDuty(now time.Time) time.Duration {
+	d := q.job.Deadline.Sub(now)
+	if q.stream {
+		d = min(d, q.wrote.Add(keepAliveEvery).Sub(now))
+	}
+	return max(d, time.Millisecond)
+}
+
+// frame hands one frame to the client. It reports true when the request is over.
+func (q *request) frame(f bus.Frame) (over bool) {
+	if f.Head != nil || f.Data != nil {
+		if !q.call.Commit(f) {
+			return false // its worker was lost meanwhile: another one answers
+		}
+		q.put(f)
+	}
+	if q.clientErr != nil {
+		q.leave(usage.ClientGone, q.clientErr)
+		return true
+	}
+	if f.End == nil {
+		return false
+	}
+	q.end = f.End
+	if f.End.Refused != "" {
+		q.call.Close()
+		q.giveBack()
+		q.s.refuse(q.w, q.protocol, &rejection{f.End.Err, string(f.End.Refused)})
+		return true
+	}
+	if f.End.Err != nil {
+		q.fail(f.End.Err)
+		return true
+	}
+	q.flush()
+	q.finish(usage.OK, nil)
+	return true
+}
+
+// put writes head and data.
+func (q *request) put(f bus.Frame) {
+	if f.Head != nil && q.status == 0 {
+		q.head(f)
+	}
+	q.began = true
+	if len(f.Data) == 0 {
+		return
+	}
+	q.write(f.Data)
+	q.split = f.Split
+	q.chunks += int64(f.Events)
+	if f.Content && q.ttft == 0 {
+		q.flush()
+		q.ttft = time.Since(q.read)
+	}
+	if q.keepsBody() {
+		q.body = append(q.body, f.Data[:min(len(f.Data), maxLoggedBody-len(q.body))]...)
+	}
+}
+
+// head sends the status line and headers.
+func (q *request) head(f bus.Frame) {
+	h := q.w.Header()
+	q.describe(h, f.Head)
+	if q.stream {
+		streamHeaders(h)
+	} else {
+		h["Content-Type"] = []string{f.Head.ContentType}
+		if f.Head.ContentLength >= 0 {
+			h["Content-Length"] = []string{strconv.FormatInt(f.Head.ContentLength, 10)}
+		}
+	}
+	q.warnings = f.Head.Warnings
+	q.status = f.Head.Status
+	q.w.WriteHeader(q.status)
+}
+
+func streamHeaders(h http.Header) {
+	h["Content-Type"] = []string{"text/event-stream; charset=utf-8"}
+	h["Cache-Control"] = []string{"no-cache"}
+	h["X-Accel-Buffering"] = []string{"no"}
+}
+
+// describe sets the headers that tell which way the request went.
+func (q *request) describe(h http.Header, head *bus.Head) {
+	state := q.call.State()
+	if a := state.Attempt; a != nil {
+		h["X-Model-Proxy-Provider"] = []string{a.Provider}
+		h["X-Model-Proxy-Model"] = []string{a.UpstreamModel}
+	}
+	h["X-Model-Proxy-Attempts"] = []string{strconv.Itoa(state.Attempts)}
+	h["X-Model-Proxy-Queue-Ms"] = []string{strconv.FormatFloat(usage.MS(state.QueueTime), 'f', 3, 64)}
+	if head == nil {
+		return
+	}
+	for name, value := range map[string]string{"X-Upstream-Request-Id": head.UpstreamID, "X-Model-Proxy-Warnings": head.Warnings,
+		"X-Model-Proxy-Conversion": head.Conversion, "X-Model-Proxy-Token-Count": head.TokenCount} {
+		if value != "" {
+			h[name] = []string{value}
+		}
+	}
+}
+
+// keepAlive tells a silent stream's client that it is still being served. The
+// first one sends the status line; failover goes on all the same.
+func (q *request) keepAlive(now time.Time) {
+	if !q.stream || q.split || now.Sub(q.wrote) < keepAliveEvery {
+		return
+	}
+	if q.status == 0 {
+		streamHeaders(q.w.Header())
+		q.status = http.StatusOK
+		q.w.WriteHeader(q.status)
+	}
+	q.write(convert.AppendKeepAlive(nil, q.protocol))
+	q.flush()
+}
+
+func (q *request) write(data []byte) {
+	if q.clientErr != nil {
+		return
+	}
+	q.wrote = time.Now()
+	if (q.stream || len(data) > quickWrite) && q.wrote.Sub(q.armed) > keepAliveEvery {
+		q.armed = q.wrote
+		_ = q.control.SetWriteDeadline(q.wrote.Add(stalledAfter)) // every net/http connection has deadlines
+	}
+	n, err := q.w.Write(data)
+	q.bytes += int64(n)
+	q.dirty = true
+	q.clientErr = err
+}
+
+func (q *request) flush() {
+	if !q.dirty || q.clientErr != nil || !q.stream {
+		return
+	}
+	q.dirty = false
+	q.clientErr = q.control.Flush()
+}
+
+// fail ends the request with an error.
+func (q *request) fail(e *llm.Error) {
+	outcome := usage.Error
+	if q.began {
+		outcome = usage.Incomplete
+	}
+	told := q.tell(e)
+	q.finish(outcome, e)
+	if !told {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// tell sends an error: as an answer of its own while nothing is out, else as
+// the protocol's error event. It reports false where part of a plain answer, or
+// of an event, is out: only a broken connection tells then.
+func (q *request) tell(e *llm.Error) bool {
+	switch {
+	case q.status == 0:
+		q.describe(q.w.Header(), nil)
+		q.status, q.bytes = writeError(q.w, q.protocol, e)
+	case q.stream && !q.split:
+		q.write(convert.AppendErrorEvent(nil, q.protocol, e, q.job.RequestID))
+	default:
+		return false
+	}
+	if q.clientErr == nil {
+		q.clientErr = q.control.Flush()
+	}
+	return true
+}
+
+// outOfTime is called when the deadline has passed. The client is told first;
+// then the job's own end is waited for, which says what was used.
+func (q *request) outOfTime() {
+	e := llm.NewError(llm.TimedOut, "the request's deadline has passed")
+	outcome := usage.Error
+	switch {
+	case q.began:
+		outcome = usage.Incomplete
+	case !q.call.Running():
+		outcome = usage.Expired
+	}
+	q.call.Cancel()
+	told := q.tell(e)
+	q.awaitEnd()
+	q.finish(outcome, e)
+	if !told {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// leave is called when there is nobody left to answer. The job's own end, with
+// what it used, is waited for on another goroutine: this one's connection is
+// the server's again.
+func (q *request) leave(outcome usage.Outcome, cause error) {
+	q.call.Cancel()
+	if q.status == 0 {
+		q.status = llm.NewError(llm.ClientGone, "").HTTPStatus(q.protocol)
+	}
+	why := "the client hung up"
+	if errors.Is(cause, os.ErrDeadlineExceeded) {
+		why = "the client took no byte for " + stalledAfter.String()
+	}
+	e := llm.NewError(llm.ClientGone, why)
+	q.disarm()
+	q.w, q.control = nil, nil
+	q.s.inFlight.Go(func() {
+		q.awaitEnd()
+		q.finish(outcome, e)
+	})
+}
+
+// awaitEnd waits for the end of a cancelled job.
+func (q *request) awaitEnd() {
+	if !q.call.Running() {
+		return
+	}
+	patience := time.NewTimer(lingerFor)
+	defer patience.Stop()
+	for q.end == nil {
+		f, ok := q.call.Next()
+		if ok {
+			q.end = f.End
+			continue
+		}
+		select {
+		case <-q.call.Ready():
+		case <-patience.C:
+			return
+		}
+	}
+}
+
+// disarm takes the write deadline off a connection that goes on.
+func (q *request) disarm() {
+	if !q.armed.IsZero() && q.control != nil {
+		_ = q.control.SetWriteDeadline(time.Time{})
+	}
+}

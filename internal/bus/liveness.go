@@ -1,0 +1,54 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Liveness listens to the beats of all workers and ingresses, for whoever is
+// neither. Safe for concurrent use.
+type Liveness struct {
+	conn  *Conn
+	peers *peers
+	since time.Time
+}
+
+// NewLiveness returns a Liveness that hears nothing until Run.
+func NewLiveness(c *Conn) *Liveness {
+	return &Liveness{conn: c, peers: newPeers(), since: time.Now()}
+}
+
+// Run listens until ctx ends.
+func (l *Liveness) Run(ctx context.Context) error {
+	sub, err := l.conn.nc.Subscribe("hb.*", func(m *nats.Msg) { l.peers.beat(m.Subject[len("hb."):]) })
+	if err != nil {
+		return fmt.Errorf("listen to beats: %w", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // the connection may be closed by now
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			if !l.conn.Connected() {
+				l.peers.forgive(now)
+			}
+			l.peers.forget(now)
+		}
+	}
+}
+
+// Silence is how long nothing was heard of a process; one never heard of is
+// silent since listening began. While the bus was away nobody counts as silent.
+func (l *Liveness) Silence(process string) time.Duration {
+	seen := l.peers.state(process).seen
+	if seen.IsZero() {
+		seen = l.since
+	}
+	return time.Since(seen)
+}

@@ -1,0 +1,62 @@
+package worker
+
+import (
+	"time"
+
+	"model-proxy/internal/llm"
+	"model-proxy/internal/usage"
+	"model-proxy/router"
+)
+
+// start reports that the upstream is about to be called, with what is needed to
+// write the request's row too, should both processes die.
+func (a *attempt) start() {
+	j := a.job
+	j.open = a
+	rec := a.record()
+	r := j.run
+	j.w.records.Add(usage.Entry{Kind: usage.KindStarted, Ingress: r.Ingress(), Left: time.Until(j.began.Add(r.TimeLeft)), Attempt: rec,
+		Request: &usage.Request{JobID: r.ID, Time: rec.Time, RequestID: r.RequestID, ClientID: r.Client, Endpoint: r.Endpoint,
+			ClientProtocol: r.Endpoint.Protocol(), Stream: r.Stream, Model: r.Model, ServedModel: a.step.LogicalModel,
+			ConfigRevision: j.snap.Revision, Provider: rec.Provider, UpstreamModel: rec.UpstreamModel, RouteID: rec.RouteID,
+			KeyFP: rec.KeyFP, Attempts: rec.Attempt, Deliveries: r.Number, IngressID: r.Ingress(), WorkerID: j.w.ID()}})
+}
+
+// finish reports how the attempt ended. An attempt that convert refused was
+// never made and leaves no row.
+func (a *attempt) finish(outcome usage.Outcome, f *failure, action router.Action) {
+	j := a.job
+	if j.open != a {
+		return
+	}
+	j.open = nil
+	rec := a.record()
+	rec.Outcome, rec.Action, rec.Status = outcome, string(action), a.status
+	rec.TTFTMS, rec.TotalMS = usage.MS(a.ttft), usage.MS(time.Since(a.began))
+	if a.x != nil && (outcome == usage.OK || a.status >= 200 && a.status < 300) {
+		j.last = a.x.Usage()
+		rec.Spend = usage.SpendOf(j.last)
+	}
+	if f != nil {
+		rec.ErrorType, rec.ErrorMessage, rec.Timer = f.kind, f.message, f.Timer
+		if outcome == usage.Cancelled || outcome == usage.Fenced {
+			rec.ErrorType, rec.ErrorMessage, rec.Timer = string(outcome), f.err.Error(), ""
+		}
+	}
+	j.w.records.Add(usage.Entry{Kind: usage.KindFinished, Ingress: j.run.Ingress(),
+		Left: time.Until(j.began.Add(j.run.TimeLeft)), Attempt: rec})
+	if outcome != usage.OK {
+		j.w.cfg.Log.Info("attempt failed", "request_id", j.run.RequestID, "attempt", rec.Attempt, "provider", rec.Provider,
+			"model", rec.UpstreamModel, "key", rec.KeyFP, "outcome", outcome, "status", rec.Status, "action", rec.Action, "error", rec.ErrorMessage)
+	}
+}
+
+// record holds what is known of an attempt from its start.
+func (a *attempt) record() *usage.Attempt {
+	r, route := a.job.run, a.step.Route
+	rec := &usage.Attempt{JobID: r.ID, Attempt: a.step.Attempt, Time: usage.At(a.began), RequestID: r.RequestID, Delivery: r.Number,
+		Provider: route.Provider.Name, UpstreamModel: route.Model, RouteID: route.ID, KeyFP: a.step.Key.Secret.Fingerprint(),
+		UpstreamProtocol: a.step.Protocol, WorkerID: a.job.w.ID()}
+	rec.UsageSource = llm.UsageNone
+	return rec
+}

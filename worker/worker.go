@@ -1,0 +1,77 @@
+// Package worker takes one job at a time for each of its slots and makes
+// attempts until one answers or the deadline passes. Which route and key come
+// next is router's decision, what the bytes mean is convert's.
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"model-proxy/config"
+	"model-proxy/internal/bus"
+	"model-proxy/internal/provider"
+	"model-proxy/internal/usage"
+	"model-proxy/keysvc"
+)
+
+// Config is what a worker needs.
+type Config struct {
+	Conn        *bus.Conn
+	Snapshot    func() *config.Snapshot // the configuration at this moment
+	Keys        *keysvc.Service
+	Upstream    *provider.Client
+	Spool       *usage.Spool
+	Pools       []string
+	Concurrency int
+	Drain       time.Duration
+	Cut         <-chan struct{} // closed to end a drain at once
+	Log         *slog.Logger
+}
+
+// Worker serves jobs. Run serves until its context ends.
+type Worker struct {
+	cfg     Config
+	bus     *bus.Worker
+	records *usage.Packer
+}
+
+// New builds a worker; it does no I/O.
+func New(cfg Config) *Worker {
+	w := &Worker{cfg: cfg}
+	w.bus = bus.NewWorker(cfg.Conn, bus.WorkerConfig{Pools: cfg.Pools, Concurrency: cfg.Concurrency, Drain: cfg.Drain, Cut: cfg.Cut, Log: cfg.Log, Handle: w.handle})
+	w.records = usage.NewPacker(usage.PackerConfig{Process: w.bus.ID(), Spool: cfg.Spool, Log: cfg.Log,
+		Publisher: usage.PublishFunc(cfg.Conn.LogPublisher(w.bus.ID()).Publish)})
+	return w
+}
+
+// ID is the worker's name on the bus and in records.
+func (w *Worker) ID() string { return w.bus.ID() }
+
+// Run serves jobs until ctx ends and those in flight have finished or were cut
+// at the end of the drain. It returns when every record is safe.
+func (w *Worker) Run(ctx context.Context) error {
+	records, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var packer sync.WaitGroup
+	var recordErr error
+	packer.Go(func() { recordErr = w.records.Run(records) })
+	err := w.bus.Run(ctx)
+	stop()
+	packer.Wait()
+	if err == nil {
+		err = recordErr
+	}
+	return err
+}
+
+// handle serves one job.
+func (w *Worker) handle(r *bus.Run) {
+	j := &job{w: w, run: r, snap: w.cfg.Snapshot(), began: time.Now()}
+	defer func() {
+		if p := recover(); p != nil {
+			j.panicked(p)
+		}
+	}()
+	j.serve()
+}
