@@ -67,6 +67,7 @@ type ledger struct {
 	mu       sync.Mutex
 	records  []*record // oldest first
 	bodies   int       // bytes of the bodies kept
+	bare     int       // so many of the oldest records have lost their body
 	seq      int64
 	total    int64
 	finished int64
@@ -99,17 +100,17 @@ func (l *ledger) begin(r *http.Request, body []byte) *record {
 	return rec
 }
 
-// trimLocked forgets the oldest entries and bodies.
+// trimLocked forgets the oldest entry and bodies where there are too many.
 func (l *ledger) trimLocked() {
-	if n := len(l.records) - keptEntries; n > 0 {
-		for _, old := range l.records[:n] {
-			l.bodies -= len(old.Body)
-		}
-		l.records = append(l.records[:0:0], l.records[n:]...)
+	if len(l.records) > keptEntries {
+		l.bodies -= len(l.records[0].Body)
+		l.records[0] = nil
+		l.records = l.records[1:]
+		l.bare = max(l.bare-1, 0)
 	}
-	for i := 0; l.bodies > keptBodyBytes; i++ {
-		l.bodies -= len(l.records[i].Body)
-		l.records[i].Body = ""
+	for ; l.bodies > keptBodyBytes; l.bare++ {
+		l.bodies -= len(l.records[l.bare].Body)
+		l.records[l.bare].Body = ""
 	}
 }
 

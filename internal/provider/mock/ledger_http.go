@@ -78,7 +78,7 @@ func (l *ledger) empty() {
 	for _, rec := range l.records {
 		rec.forgotten = true
 	}
-	l.records, l.bodies, l.total, l.finished = nil, 0, 0, 0
+	l.records, l.bodies, l.bare, l.total, l.finished = nil, 0, 0, 0, 0
 	clear(l.outcomes)
 	l.tellLocked()
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -88,5 +90,22 @@ func TestAwaitEnds(t *testing.T) {
 	cancel(why)
 	if err := m.Await(ctx, func([]mock.Entry) bool { return false }); err != why {
 		t.Errorf("got %v, want %v", err, why)
+	}
+}
+
+func TestLedgerForgetsBodies(t *testing.T) {
+	m, _ := serve(t, mock.Options{})
+	body := chat(strings.Repeat("x", 60<<10))
+	for range 600 { // 36 MB, 4 more than are kept
+		req := httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(body))
+		m.ServeHTTP(discard{http.Header{}}, req)
+	}
+	kept := 0
+	list := m.Requests()
+	for _, e := range list {
+		kept += len(e.Body)
+	}
+	if kept > 32<<20 || kept < 31<<20 || list[0].Body != "" || list[599].Body != body {
+		t.Errorf("got %d bytes of bodies, want nearly 32 MB and the newest", kept)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
 )
 
 // prompt is what the mock makes of a request, whatever its protocol.
@@ -134,7 +135,7 @@ func parse(endpoint llm.Endpoint, body []byte) (*prompt, error) {
 	if len(w.Messages) == 0 {
 		return p, fmt.Errorf("messages: at least one message is required")
 	}
-	size := p.content(w.System) + len(w.Instructions)
+	size := p.content(parts(w.System)) + len(w.Instructions)
 	for _, m := range w.Messages {
 		size += p.message(m)
 	}
@@ -173,33 +174,34 @@ func items(input json.RawMessage) []message {
 
 // message takes one message in and returns the bytes of its text.
 func (p *prompt) message(m message) int {
+	list := parts(m.Content)
 	switch {
 	case m.Role == "tool":
-		return p.toolResult(m.Content)
+		return p.toolResult(list)
 	case m.Type == "function_call_output":
-		return p.toolResult(m.Output)
+		return p.toolResult(parts(m.Output))
 	case m.Role == "user":
-		p.lastRole, p.lastText = "user", plainText(m.Content)
+		p.lastRole, p.lastText = "user", plainText(list)
 	case m.Role == "assistant", m.Type == "function_call", m.Type == "reasoning":
 		p.lastRole = "assistant"
 	}
-	return p.content(m.Content)
+	return p.content(list)
 }
 
-func (p *prompt) toolResult(raw json.RawMessage) int {
-	p.lastRole, p.toolText = "tool", plainText(raw)
+func (p *prompt) toolResult(list []part) int {
+	p.lastRole, p.toolText = "tool", plainText(list)
 	return len(p.toolText)
 }
 
 // content counts the bytes of text, and notes images and Messages' tool results.
-func (p *prompt) content(raw json.RawMessage) int {
+func (p *prompt) content(list []part) int {
 	size := 0
-	for _, c := range parts(raw) {
+	for _, c := range list {
 		switch c.Type {
 		case "image", "image_url", "input_image":
 			p.images++
 		case "tool_result":
-			size += p.toolResult(c.Content)
+			size += p.toolResult(parts(c.Content))
 		default:
 			size += len(c.Text)
 		}
@@ -213,8 +215,7 @@ func parts(raw json.RawMessage) []part {
 		return nil
 	}
 	if raw[0] == '"' {
-		var text string
-		_ = json.Unmarshal(raw, &text) // valid: the whole body was read before
+		text, _ := rawjson.Unquote(raw) // valid: the whole body was read before
 		return []part{{Type: "text", Text: text}}
 	}
 	var list []part
@@ -224,8 +225,8 @@ func parts(raw json.RawMessage) []part {
 	return list
 }
 
-func plainText(raw json.RawMessage) string {
-	list := parts(raw)
+// plainText is the text of all parts.
+func plainText(list []part) string {
 	if len(list) == 1 {
 		return list[0].Text
 	}
