@@ -35,7 +35,7 @@ func (l *Limiter) Run(ctx context.Context) error {
 	}
 }
 
-// tick shrinks leases and forgets clients that have gone.
+// tick ends the leases of clients that pause, and forgets those that have gone.
 func (l *Limiter) tick() {
 	now, ok := l.store.clock.now()
 	if !ok {

@@ -94,3 +94,15 @@ func (l *line) lead(ctx context.Context, src source, me *waiter) {
 		}
 	}
 }
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

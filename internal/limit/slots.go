@@ -47,7 +47,7 @@ type slots struct {
 	full   moment // refuse until then
 	fullAt int64  // for this limit
 	filled moment
-	quiet  bool // no fill since the last tick
+	quiet  bool // nothing admitted since the last tick
 }
 
 func (s *slots) take(ctx context.Context, now moment, limit int64) verdict {
@@ -58,6 +58,7 @@ func (s *slots) localLocked(now moment, n, limit int64) (verdict, bool) {
 	switch {
 	case s.used+n <= min(s.held, limit) && now < s.good:
 		s.used += n
+		s.quiet = false
 		return verdict{admitted: true}, true
 	case now < s.full && limit <= s.fullAt:
 		return verdict{retry: slotRetry}, true
@@ -71,12 +72,8 @@ func (s *slots) fill(ctx context.Context, batch []*waiter) error {
 	limit := batch[len(batch)-1].limit
 	enough, err := s.grab(ctx, int64(len(batch)), limit)
 	if err == nil && !enough {
-		pause := time.NewTimer(slotPause)
-		defer pause.Stop()
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := pause(ctx, slotPause); err != nil {
+			return err
 		}
 		_, err = s.grab(ctx, int64(len(batch)), limit)
 	}
@@ -223,13 +220,13 @@ func (s *slots) settle(ctx context.Context) error {
 	})
 }
 
-// tick lets the idle slots of a client that has slowed down shrink to nothing,
-// and tells whether any are held.
+// tick gives up the idle slots of a client that has paused, and tells whether
+// any slots are held.
 func (s *slots) tick() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.quiet {
-		s.extra /= 2
+		s.extra = 0
 	}
 	s.quiet = true
 	return s.held > 0 || s.used > 0

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	"maps"
 	"strconv"
 	"time"
 )
@@ -10,7 +11,7 @@ const (
 	hurry       = 100 * time.Millisecond // a lease spent sooner than this was too small
 	refusalTime = 100 * time.Millisecond // a refusal holds this long without another look
 	share       = 32                     // a lease is at most this part of the room left
-	staleAfter  = time.Second            // no refusal rests on older values
+	lookPause   = 5 * time.Millisecond   // before the second look at a window that seems full
 )
 
 // window is one limit over the last minute, requests or tokens, of one client.
@@ -29,14 +30,13 @@ type window struct {
 	room     int64 // below the limit when last seen
 	used     int64 // of the window when last seen, all leases included
 	filled   moment
-	quiet    bool   // no fill since the last tick
+	quiet    bool   // nothing admitted since the last tick
 	full     moment // refuse until then
 	fullAt   int64  // for this limit and higher use
 	roomFrom moment // when room may be back
 
 	// Owned by the leader.
-	known   map[int64]int64 // sums of buckets that no clock is in any more
-	knownAt moment          // when the oldest of them was read
+	known map[int64]int64 // sums of buckets that no clock is in any more
 }
 
 func newWindow(s *store, sp span, subject string) *window {
@@ -56,6 +56,7 @@ func (w *window) localLocked(now moment, n, limit int64) (verdict, bool) {
 		return verdict{}, false
 	}
 	w.have -= n
+	w.quiet = false
 	return w.admittedLocked(now, limit), true
 }
 
@@ -96,14 +97,30 @@ func (w *window) bookLocked(bucket, n int64) {
 
 func (w *window) key(bucket int64) string { return w.subject + strconv.FormatInt(bucket, 10) }
 
-// fill leases room for batch. A bucket that ends meanwhile takes the lease with
-// it, as does a window that now reaches further than what was read; and a
-// refusal that rests on old values is looked at again.
+// fill leases room for batch. Those who would be refused are asked for once more
+// after a moment: room that another ingress leased and did not need may be on
+// its way back, and a refund may have reached a bucket that was remembered.
 func (w *window) fill(ctx context.Context, batch []*waiter) error {
+	refused, err := w.attempt(ctx, batch)
+	if err != nil || len(refused) == 0 {
+		return err
+	}
+	if err := pause(ctx, lookPause); err != nil {
+		return err
+	}
+	clear(w.known)
+	_, err = w.attempt(ctx, refused)
+	return err
+}
+
+// attempt leases room and gives everyone in batch a verdict; it returns those
+// refused. A bucket that ends meanwhile takes the lease with it, as does a
+// window that now reaches further than what was read.
+func (w *window) attempt(ctx context.Context, batch []*waiter) ([]*waiter, error) {
 	for {
 		now, err := w.store.now(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		w.mu.Lock()
 		w.turnLocked(w.span.of(now))
@@ -112,27 +129,23 @@ func (w *window) fill(ctx context.Context, batch []*waiter) error {
 
 		values, err := w.lease(ctx, now, bucket, ask)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		later, err := w.store.now(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		w.mu.Lock()
-		ended := w.span.of(later) != bucket || w.bucket != bucket || w.span.newest(later) != w.span.newest(now)
-		again := !ended && w.wouldRefuseLocked(values, ask, batch) && w.knownAt != 0 && later > w.knownAt.add(staleAfter)
-		if ended || again {
-			w.mu.Unlock()
-			w.store.book(w.key(bucket), -ask)
-			if again {
-				clear(w.known)
-				w.knownAt = 0
-			}
-			continue
+		same := w.bucket == bucket && w.span.of(later) == bucket && w.span.newest(later) == w.span.newest(now)
+		var refused []*waiter
+		if same {
+			refused = w.shareLocked(later, values, ask, batch)
 		}
-		w.shareLocked(later, values, ask, batch)
 		w.mu.Unlock()
-		return nil
+		if same {
+			return refused, nil
+		}
+		w.store.book(w.key(bucket), -ask)
 	}
 }
 
@@ -153,42 +166,29 @@ func (w *window) askLocked(now moment, batch []*waiter) int64 {
 // lease adds ask to the bucket and returns the window's buckets as they were
 // behind that.
 func (w *window) lease(ctx context.Context, now moment, bucket, ask int64) (map[int64]int64, error) {
-	read := []int64{bucket}
-	values := map[int64]int64{}
-	for b := w.span.oldest(now); b <= w.span.newest(now); b++ {
-		if v, ok := w.known[b]; ok {
-			values[b] = v
-		} else if b != bucket {
-			read = append(read, b)
+	oldest := w.span.oldest(now)
+	maps.DeleteFunc(w.known, func(b, _ int64) bool { return b < oldest })
+	ds, buckets := []delta{{w.key(bucket), ask}}, []int64{bucket}
+	for b := oldest; b <= w.span.newest(now); b++ {
+		if _, ok := w.known[b]; !ok && b != bucket {
+			ds, buckets = append(ds, delta{w.key(b), 0}), append(buckets, b)
 		}
 	}
-	ds := make([]delta, len(read))
-	for i, b := range read {
-		ds[i].subject = w.key(b)
-	}
-	ds[0].n = ask
 	sums, err := w.store.exchange(ctx, ds)
 	if err != nil {
 		return nil, err
 	}
-	for i, b := range read {
+	values := maps.Clone(w.known)
+	for i, b := range buckets {
 		values[b] = max(0, sums[i])
 		if w.span.final(b, now) {
 			w.known[b] = values[b]
-			if w.knownAt == 0 {
-				w.knownAt = now
-			}
-		}
-	}
-	for b := range w.known {
-		if b < w.span.oldest(now) {
-			delete(w.known, b)
 		}
 	}
 	return values, nil
 }
 
-// usedBefore is what the window held without this lease and without what was
+// usedBeforeLocked is what the window held without this lease and without what was
 // leased here earlier and is not spent.
 func (w *window) usedBeforeLocked(values map[int64]int64, ask int64) int64 {
 	used := -ask - w.have
@@ -198,45 +198,39 @@ func (w *window) usedBeforeLocked(values map[int64]int64, ask int64) int64 {
 	return used
 }
 
-func (w *window) wouldRefuseLocked(values map[int64]int64, ask int64, batch []*waiter) bool {
-	used := w.usedBeforeLocked(values, ask)
-	for _, b := range batch {
-		if used >= b.limit {
-			return true
-		}
-		used += b.n
-	}
-	return false
-}
-
 // shareLocked answers batch in its order: each is admitted while the use before
-// it is below the limit. What is left stays as the lease, as far as there is
-// room, and the rest goes back.
-func (w *window) shareLocked(now moment, values map[int64]int64, ask int64, batch []*waiter) {
+// it is below the limit. What is left stays as the lease. Only what is above
+// the limit goes back, so that another ingress that was refused because of this
+// addition was refused rightly. The refused ones are returned.
+func (w *window) shareLocked(now moment, values map[int64]int64, ask int64, batch []*waiter) []*waiter {
 	before := w.usedBeforeLocked(values, ask)
-	used, limit := before, int64(0)
+	used, limit, largest := before, int64(0), int64(0)
 	for _, b := range batch {
-		limit = b.limit
+		limit, largest = b.limit, max(largest, b.n)
 		if b.verdict.admitted = used < b.limit; b.verdict.admitted {
 			used += b.n
 		}
 	}
 	spare := ask + w.have - (used - before)
 	w.room = max(0, limit-used)
-	keep := min(spare, w.room/share)
+	keep := min(spare, w.room)
 	w.used = used + spare
 	w.bookLocked(w.bucket, keep-spare)
 	w.have, w.filled, w.quiet = keep, now, false
 	w.trimLocked()
+	var refused []*waiter
 	for _, b := range batch {
 		if b.verdict.admitted {
 			b.verdict = w.admittedLocked(now, b.limit)
 			continue
 		}
+		refused = append(refused, b)
 		w.full, w.fullAt = now.add(refusalTime), b.limit
-		w.roomFrom = w.roomAgain(values, used, b.limit)
+		// More than that above the limit are additions on their way back.
+		w.roomFrom = w.roomAgain(values, min(used, b.limit+largest-1), b.limit)
 		b.verdict = w.refusedLocked(now, b.limit)
 	}
+	return refused
 }
 
 // roomAgain is when enough buckets will have left the window.
@@ -281,13 +275,13 @@ func (w *window) trimLocked() {
 	}
 }
 
-// tick lets the lease of a client that has slowed down shrink to nothing.
+// tick ends the lease of a client that has paused.
 func (w *window) tick(now moment) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.turnLocked(w.span.of(now))
 	if w.quiet {
-		w.extra /= 2
+		w.extra = 0
 	}
 	w.quiet = true
 	if !w.leading {
