@@ -190,7 +190,11 @@ func (d *document) clientKey(field string, f clientFile, env *Environment) (hash
 		d.fault(field, "must have one of key_sha256 (as printed by: printf %%s KEY | sha256sum) and key_env")
 	case f.KeyEnv != "":
 		value, ok := env.Lookup(f.KeyEnv)
-		if !ok {
+		switch {
+		case ok:
+		case env.open:
+			value = "${" + f.KeyEnv + "}" // whatever it will be, it is another for each variable
+		default:
 			d.fault(field+".key_env", "the environment variable %s is not set; set it, or give key_sha256", f.KeyEnv)
 		}
 		hash = sha256.Sum256([]byte(strings.TrimSpace(value)))

@@ -29,13 +29,10 @@ type Environment struct {
 	open bool
 }
 
-// String keeps the values, keys among them, out of logs.
-func (e *Environment) String() string {
-	return fmt.Sprintf("environment of %d variables", len(e.values))
+// Format keeps the values, keys among them, out of logs, whatever the verb.
+func (e *Environment) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "environment of %d variables", len(e.values))
 }
-
-// GoString is String.
-func (e *Environment) GoString() string { return e.String() }
 
 // Vars are the environment variables that the gateway itself reads. A variable
 // that is set but empty counts as not set.

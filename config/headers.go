@@ -48,8 +48,10 @@ func (h Headers) shown() map[string]string {
 	return out
 }
 
-func (h Headers) String() string       { return fmt.Sprint(h.shown()) }
-func (h Headers) GoString() string     { return h.String() }
+// Format prints h alike for every verb: %d would show strings too.
+func (h Headers) Format(f fmt.State, _ rune) { fmt.Fprint(f, h.shown()) }
+
+// LogValue keeps credentials out of logs.
 func (h Headers) LogValue() slog.Value { return slog.AnyValue(h.shown()) }
 
 // MarshalJSON keeps credentials out of JSON too.

@@ -1,0 +1,172 @@
+package config
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func upstreamAt(host string) string {
+	return `{"endpoints": {"base_url": "https://` + host + `.test"}}`
+}
+
+func TestReloadIsRefusedWhole(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "config/providers/p.json", upstreamAt("old"))
+	s, err := Open(Options{Environ: []string{"CLIENT_API_KEY=c"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, changed := s.Current(), s.Changed()
+	write(t, "config/providers/p.json", upstreamAt("new"))
+	write(t, "config/models/m.json", "{\n  \"strategy\": \"fastest\"\n}")
+	err = s.Reload()
+	want := filepath.FromSlash("config/models/m.json") + `:2: strategy: "fastest" is not one of ordered, weighted, least_latency`
+	if err == nil || err.Error() != want {
+		t.Errorf("reload: got error %v, want %s", err, want)
+	}
+	if s.Current() != before {
+		t.Error("a refused reload replaced the snapshot")
+	}
+	write(t, "config/models/m.json", `{}`)
+	if err := s.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-changed:
+	default:
+		t.Error("the reload was not told")
+	}
+	if got := s.Current().Providers["p"].BaseURL; got != "https://new.test" {
+		t.Errorf("got %s, want the new address", got)
+	}
+	if got := before.Providers["p"].BaseURL; got != "https://old.test" {
+		t.Errorf("a request under way: got %s, want the snapshot it began with", got)
+	}
+}
+
+// watching is a Source under Watch. wait returns the next report.
+func watching(t *testing.T, o Options) (s *Source, wait func() error) {
+	t.Helper()
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	reports, ended := make(chan error, 10), make(chan error, 1)
+	go func() { ended <- s.Watch(ctx, func(err error) { reports <- err }) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("watch: got %v, want nil", err)
+		}
+	})
+	return s, func() error {
+		t.Helper()
+		select {
+		case err := <-reports:
+			return err
+		case <-ctx.Done():
+			t.Fatal("no report of the change")
+			return nil
+		}
+	}
+}
+
+func TestWatch(t *testing.T) {
+	replace := func(t *testing.T, name, content string) {
+		t.Helper()
+		write(t, name+"~", content)
+		if err := os.Rename(name+"~", name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		name   string
+		before func(t *testing.T)
+		change func(t *testing.T)
+	}{
+		{"a file written over",
+			func(t *testing.T) { write(t, "config/providers/p.json", upstreamAt("old")) },
+			func(t *testing.T) { write(t, "config/providers/p.json", upstreamAt("new")) }},
+		{"a file renamed over, as editors do",
+			func(t *testing.T) { write(t, "config/providers/p.json", upstreamAt("old")) },
+			func(t *testing.T) { replace(t, "config/providers/p.json", upstreamAt("new")) }},
+		{"a folder that was not there",
+			func(t *testing.T) {},
+			func(t *testing.T) {
+				write(t, "elsewhere/providers/p.json", upstreamAt("new"))
+				if err := os.Rename("elsewhere", "config"); err != nil {
+					t.Fatal(err)
+				}
+			}},
+		{"a link turned, as Kubernetes does",
+			func(t *testing.T) {
+				write(t, "mount/1/p.json", upstreamAt("old"))
+				link(t, "1", "mount/..data")
+				link(t, "../mount", "config/providers")
+				link(t, "..data/p.json", "mount/p.json")
+			},
+			func(t *testing.T) {
+				write(t, "mount/2/p.json", upstreamAt("new"))
+				link(t, "2", "mount/..data_tmp")
+				if err := os.Rename("mount/..data_tmp", "mount/..data"); err != nil {
+					t.Fatal(err)
+				}
+			}},
+		{"the .env file",
+			func(t *testing.T) {
+				write(t, "config/providers/p.json", upstreamAt("${WHERE}"))
+				write(t, ".env", "WHERE=old\n")
+			},
+			func(t *testing.T) { replace(t, ".env", "WHERE=new\n") }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			test.before(t)
+			s, wait := watching(t, Options{Environ: []string{"CLIENT_API_KEY=c"}})
+			test.change(t)
+			if err := wait(); err != nil {
+				t.Fatalf("got %v, want the new configuration", err)
+			}
+			if got := s.Current().Providers["p"].BaseURL; got != "https://new.test" {
+				t.Errorf("got %s, want https://new.test", got)
+			}
+		})
+	}
+}
+
+func link(t *testing.T, target, name string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWatchRefusesAndRecovers(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "config/providers/p.json", upstreamAt("old"))
+	s, wait := watching(t, Options{Environ: []string{"CLIENT_API_KEY=c"}})
+	before := s.Current().Revision
+	write(t, "config/providers/p.json", `{"endpoints"`)
+	if err := wait(); err == nil || !strings.Contains(err.Error(), "p.json:1:12") {
+		t.Errorf("got %v, want a refusal with file, line and column", err)
+	}
+	if got := s.Current().Revision; got != before {
+		t.Errorf("got revision %s, want the old %s", got, before)
+	}
+	write(t, "config/providers/p.json", upstreamAt("old"))
+	if err := wait(); err != nil {
+		t.Errorf("mended: got %v, want nil", err)
+	}
+	write(t, "config/providers/p.json", upstreamAt("new"))
+	if err := wait(); err != nil || s.Current().Revision == before {
+		t.Errorf("changed: got %v and revision %s, want another than %s", err, s.Current().Revision, before)
+	}
+}
