@@ -22,10 +22,11 @@ type Grant struct {
 	released atomic.Bool
 }
 
-// take asks the limits in turn and tells which one refused.
-func (g *Grant) take(ctx context.Context, now moment, c Client, e Estimate) *Denied {
+// take asks the limits in turn and tells which one refused. Each looks at the
+// clock again, for the one before it may have waited for the bus.
+func (g *Grant) take(ctx context.Context, c Client, e Estimate) *Denied {
 	if c.RequestsPerMinute > 0 {
-		v := g.client.requests.take(ctx, now, 1, c.RequestsPerMinute)
+		v := g.client.requests.take(ctx, 1, c.RequestsPerMinute)
 		g.levels.Requests = v.level
 		if !v.admitted {
 			return g.denied(RPM, v)
@@ -34,7 +35,7 @@ func (g *Grant) take(ctx context.Context, now moment, c Client, e Estimate) *Den
 	}
 	if c.TokensPerMinute > 0 {
 		n := max(1, e.Prompt+g.client.answer.expect(e.MaxTokens))
-		v := g.client.tokens.take(ctx, now, n, c.TokensPerMinute)
+		v := g.client.tokens.take(ctx, n, c.TokensPerMinute)
 		g.levels.Tokens = v.level
 		if !v.admitted {
 			return g.denied(TPM, v)
@@ -42,7 +43,7 @@ func (g *Grant) take(ctx context.Context, now moment, c Client, e Estimate) *Den
 		g.reserved, g.tokensIn = n, v.bucket
 	}
 	if c.MaxParallel > 0 {
-		if v := g.client.slots.take(ctx, now, c.MaxParallel); !v.admitted {
+		if v := g.client.slots.take(ctx, c.MaxParallel); !v.admitted {
 			return g.denied(Parallel, v)
 		}
 		g.slot = true
@@ -58,7 +59,8 @@ func (g *Grant) denied(r Reason, v verdict) *Denied {
 }
 
 // undo gives everything back.
-func (g *Grant) undo(now moment) {
+func (g *Grant) undo() {
+	now, _ := g.limiter.store.clock.now() // known: something was taken
 	if g.slot {
 		g.client.slots.release()
 	}
@@ -80,11 +82,9 @@ func (g *Grant) Settle(prompt, completion int64) {
 	}
 	g.client.answer.note(completion)
 	g.limiter.tokens.Add(-g.reserved)
-	if g.reserved == 0 {
-		return
-	}
-	if now, ok := g.limiter.store.clock.now(); ok && prompt+completion != g.reserved {
-		g.client.tokens.adjust(now, g.tokensIn, prompt+completion-g.reserved)
+	if more := prompt + completion - g.reserved; g.reserved > 0 && more != 0 {
+		now, _ := g.limiter.store.clock.now() // known: something was taken
+		g.client.tokens.adjust(now, g.tokensIn, more)
 	}
 }
 
@@ -112,7 +112,5 @@ func (g *Grant) Cancel() {
 	if g.released.Swap(true) {
 		return
 	}
-	if now, ok := g.limiter.store.clock.now(); ok {
-		g.undo(now)
-	}
+	g.undo()
 }

@@ -120,8 +120,8 @@ func (l *Limiter) Admit(ctx context.Context, c Client, e Estimate) (*Grant, *Den
 		return nil, busAway(err)
 	}
 	g := &Grant{limiter: l, client: l.client(c.ID, now)}
-	if d := g.take(ctx, now, c, e); d != nil {
-		g.undo(now)
+	if d := g.take(ctx, c, e); d != nil {
+		g.undo()
 		return nil, d
 	}
 	l.tokens.Add(g.reserved)

@@ -50,7 +50,8 @@ type slots struct {
 	quiet  bool // nothing admitted since the last tick
 }
 
-func (s *slots) take(ctx context.Context, now moment, limit int64) verdict {
+func (s *slots) take(ctx context.Context, limit int64) verdict {
+	now, _ := s.store.clock.now() // known since Admit asked for it
 	return s.line.take(ctx, s, now, 1, limit)
 }
 

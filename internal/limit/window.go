@@ -43,7 +43,8 @@ func newWindow(s *store, sp span, subject string) *window {
 	return &window{store: s, span: sp, subject: subject, known: map[int64]int64{}}
 }
 
-func (w *window) take(ctx context.Context, now moment, n, limit int64) verdict {
+func (w *window) take(ctx context.Context, n, limit int64) verdict {
+	now, _ := w.store.clock.now() // known since Admit asked for it
 	return w.line.take(ctx, w, now, n, limit)
 }
 
