@@ -35,9 +35,9 @@ type Config struct {
 // Sink moves entries from LOG to the store. A batch is what 250 ms bring, at
 // most 512 messages, and is acknowledged once the store has committed it. A
 // store that fails is tried again with the same batch until it works; LOG
-// holds the rest meanwhile. After a crash messages come again, cut into other
-// batches, and rows that exist are left out: the first entry that closes a key
-// makes its row, later ones are only counted.
+// holds the rest meanwhile. After a crash messages come again, in other batches
+// and out of order, and rows that exist are left out: the first entry that
+// closes a key makes its row, later ones are only counted.
 type Sink struct {
 	// Fixed at construction.
 	source   Source
@@ -140,11 +140,11 @@ func (r *run) handle(ctx context.Context, messages []Message) error {
 		return nil // told to stop
 	}
 	b.reset()
-	if len(messages) == 0 {
-		return nil
-	}
-	if err := messages[len(messages)-1].Ack(); err != nil {
-		r.log.Warn("records not acknowledged, they will come again", "error", err)
+	for _, m := range messages {
+		if err := m.Ack(); err != nil {
+			r.log.Warn("records not acknowledged, they will come again", "error", err)
+			break
+		}
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ type Source interface {
 // Message is one message of LOG.
 type Message struct {
 	Data []byte
-	Ack  func() error // acknowledges it and all before it
+	Ack  func() error // acknowledges this message alone
 }
 
 // State counts messages of LOG.
@@ -46,8 +46,12 @@ type consumer struct {
 }
 
 // FromConsumer reads LOG through c, a durable pull consumer with AckPolicy
-// AckAll, an AckWait of 5 s or more (what a killed sink held comes back only
-// then) and MaxAckPending of 1000 or more. options are added to each fetch.
+// AckExplicit and a MaxAckPending of some thousand. What a killed sink had in
+// hand comes back after AckWait; 5 s suit, for the slowest batch takes less.
+// options are added to each fetch.
+//
+// The policy must not be AckAll. A new sink gets new messages before AckWait
+// has brought those of a killed one back, and would acknowledge them unseen.
 func FromConsumer(c jetstream.Consumer, options ...jetstream.FetchOpt) Source {
 	return &consumer{c, options}
 }

@@ -1,0 +1,352 @@
+package logsink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"model-proxy/internal/usage"
+)
+
+// fakeBus is a Source and a Liveness whose time is that of a synctest bubble.
+type fakeBus struct {
+	mu     sync.Mutex
+	queue  []Message
+	unread uint64 // messages that State claims besides the queue
+	away   bool
+	died   map[string]time.Time
+}
+
+func (f *fakeBus) Fetch(ctx context.Context, _ int, wait time.Duration) ([]Message, error) {
+	pause(ctx, wait)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.away {
+		return nil, nil // a lost connection looks like silence
+	}
+	messages := f.queue
+	f.queue = nil
+	return messages, nil
+}
+
+func (f *fakeBus) State(context.Context) (State, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.away {
+		return State{}, errors.New("no connection")
+	}
+	return State{Unacked: f.unread}, nil
+}
+
+func (f *fakeBus) Silence(process string) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if at, ok := f.died[process]; ok {
+		return time.Since(at)
+	}
+	return 0
+}
+
+func (f *fakeBus) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
+func (f *fakeBus) send(process string, entries ...usage.Entry) {
+	f.set(func() {
+		f.queue = append(f.queue, Message{usage.Encode(process, entries...), func() error { return nil }})
+	})
+}
+
+func (f *fakeBus) kill(process string) {
+	f.set(func() { f.died[process] = time.Now() })
+}
+
+// scene is a sink that runs in a bubble, on a real store.
+type scene struct {
+	*fakeBus
+	t     *testing.T
+	store *SQLite
+	stop  func()
+}
+
+func play(t *testing.T, act func(t *testing.T, s *scene)) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := &scene{fakeBus: &fakeBus{died: map[string]time.Time{}}, t: t}
+		s.start(dir)
+		act(t, s)
+		s.stop()
+	})
+}
+
+func (s *scene) start(dir string) {
+	s.t.Helper()
+	var err error
+	if s.store, err = OpenSQLite(dir); err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(s.t.Context())
+	done := make(chan error)
+	sink := New(Config{Source: s.fakeBus, Store: s.store, Liveness: s.fakeBus, Log: quiet})
+	go func() { done <- sink.Run(ctx) }()
+	s.stop = func() {
+		cancel()
+		if err := errors.Join(<-done, s.store.Close()); err != nil {
+			s.t.Error(err)
+		}
+	}
+}
+
+// want compares the rows, as attempt:outcome and request:outcome/error type,
+// and the open entries, as job/attempt.
+func (s *scene) want(rows, open string) {
+	s.t.Helper()
+	synctest.Wait()
+	query := func(q string) string {
+		var list []string
+		rows, err := s.store.db.Query(q)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var line string
+			if err := rows.Scan(&line); err != nil {
+				s.t.Fatal(err)
+			}
+			list = append(list, line)
+		}
+		return strings.Join(list, " ")
+	}
+	got := query("select job_id || '/' || attempt || ':' || outcome from attempts union all select job_id || ':' || outcome || '/' || error_type from requests order by 1")
+	if diff := cmp.Diff(rows, got); diff != "" {
+		s.t.Errorf("rows (-want +got):\n%s", diff)
+	}
+	got = query("select job_id || '/' || attempt from open_entries order by 1")
+	if diff := cmp.Diff(open, got); diff != "" {
+		s.t.Errorf("open entries (-want +got):\n%s", diff)
+	}
+}
+
+func attempt1(kind usage.Kind, job string, number int, outcome usage.Outcome) usage.Entry {
+	return usage.Entry{Kind: kind, Ingress: "i", Left: time.Minute, Attempt: &usage.Attempt{
+		JobID: job, Attempt: number, Delivery: 1, RequestID: job, Provider: "groq", Outcome: outcome, WorkerID: "w",
+	}}
+}
+
+func requestEntry(job string, outcome usage.Outcome) usage.Entry {
+	return usage.Entry{Kind: usage.KindRequest, Ingress: "i", Request: &usage.Request{JobID: job, Outcome: outcome}}
+}
+
+func TestOpenAttemptIsKeptUntilItFinishes(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		s.send("w", attempt1(usage.KindStarted, "a", 1, ""))
+		time.Sleep(time.Second)
+		s.want("", "a/1")
+		s.send("w", attempt1(usage.KindFinished, "a", 1, usage.Error), attempt1(usage.KindStarted, "a", 2, ""))
+		time.Sleep(time.Second)
+		s.want("a/1:error", "a/0 a/2")
+		s.send("w", attempt1(usage.KindFinished, "a", 2, usage.OK))
+		time.Sleep(time.Second)
+		s.want("a/1:error a/2:ok", "a/0")
+		s.send("i", requestEntry("a", usage.OK))
+		time.Sleep(time.Second)
+		s.want("a/1:error a/2:ok a:ok/", "")
+	})
+}
+
+func TestRequestMayComeFirst(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		s.send("w", attempt1(usage.KindStarted, "a", 1, ""))
+		time.Sleep(time.Second)
+		s.send("i", requestEntry("a", usage.ClientGone))
+		s.send("i", requestEntry("b", usage.OK))
+		time.Sleep(time.Second)
+		s.want("a:client_gone/ b:ok/", "a/1")
+		s.send("w", attempt1(usage.KindFinished, "a", 1, usage.Cancelled), attempt1(usage.KindFinished, "b", 1, usage.OK))
+		time.Sleep(time.Second)
+		s.want("a/1:cancelled a:client_gone/ b/1:ok b:ok/", "")
+	})
+}
+
+func TestLostClosesWhatItsDeliveryHadOpen(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		s.send("w", attempt1(usage.KindFinished, "a", 1, usage.Error), attempt1(usage.KindStarted, "a", 2, ""))
+		time.Sleep(time.Second)
+		// The ingress knows of one attempt only; the worker had made two.
+		s.send("i", attempt1(usage.KindLost, "a", 1, usage.WorkerLost))
+		s.send("i", attempt1(usage.KindLost, "never-dialled", 1, usage.WorkerLost), requestEntry("never-dialled", usage.Error))
+		time.Sleep(time.Second)
+		s.want("a/1:error a/2:worker_lost never-dialled/1:worker_lost never-dialled:error/", "a/0")
+		rows, err := s.store.Records(t.Context(), Filter{Attempts: true, RequestID: "a", Limit: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := rows.Values[0][5]; got != "groq" {
+			t.Errorf("got provider %v, want the one that started named", got)
+		}
+		// A worker that comes back is too late.
+		s.send("w", attempt1(usage.KindFinished, "a", 2, usage.Fenced))
+		s.send("i", requestEntry("a", usage.OK))
+		time.Sleep(time.Second)
+		s.want("a/1:error a/2:worker_lost a:ok/ never-dialled/1:worker_lost never-dialled:error/", "")
+	})
+}
+
+func TestFencedIfItsReportCameFirst(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		s.send("w", attempt1(usage.KindStarted, "a", 1, ""))
+		s.send("w", attempt1(usage.KindFinished, "a", 1, usage.Fenced))
+		s.send("i", attempt1(usage.KindLost, "a", 1, usage.WorkerLost), requestEntry("a", usage.OK))
+		time.Sleep(time.Second)
+		s.want("a/1:fenced a:ok/", "")
+	})
+}
+
+func TestSilentWorkerAndIngress(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		e := attempt1(usage.KindStarted, "a", 1, "")
+		e.Request = &usage.Request{ClientID: "client-1", Model: "glm"}
+		s.send("w", e)
+		time.Sleep(20 * time.Second)
+		s.kill("w")
+		time.Sleep(20 * time.Second)
+		s.want("", "a/1") // its ingress lives and will say what became of it
+		s.kill("i")
+		time.Sleep(silence - time.Second)
+		s.want("", "a/1")
+		time.Sleep(3 * time.Second)
+		s.want("a/1:worker_lost a:incomplete/ingress_lost", "")
+		rows, err := s.store.Records(t.Context(), Filter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := fmt.Sprint(rows.Values[0][2], rows.Values[0][4], rows.Values[0][9], rows.Values[0][12], rows.Values[0][16])
+		if want := fmt.Sprint("a", "client-1", "glm", "groq", 1); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
+}
+
+func TestIngressDiesWorkerReports(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		s.kill("i")
+		s.send("w", attempt1(usage.KindFinished, "a", 1, usage.Cancelled))
+		time.Sleep(5 * time.Second)
+		s.want("a/1:cancelled", "a/0")
+		time.Sleep(silence)
+		s.want("a/1:cancelled a:incomplete/ingress_lost", "")
+	})
+}
+
+func TestDeadlinePassed(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		s.send("w", attempt1(usage.KindStarted, "a", 1, ""))
+		time.Sleep(time.Minute + lateness - time.Second)
+		s.want("", "a/1")
+		time.Sleep(3 * time.Second)
+		s.want("a/1:worker_lost", "a/0") // the ingress lives: its record is on its way
+		s.send("i", requestEntry("a", usage.Error))
+		time.Sleep(time.Second)
+		s.want("a/1:worker_lost a:error/", "")
+	})
+}
+
+func TestNothingIsClosedOutOfTouch(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		s.send("w", attempt1(usage.KindStarted, "a", 1, ""))
+		time.Sleep(time.Second)
+		s.set(func() { s.away = true })
+		s.kill("w")
+		s.kill("i")
+		time.Sleep(5 * time.Minute)
+		s.want("", "a/1")
+		s.set(func() { s.away = false })
+		time.Sleep(5 * time.Second) // the worker's spool needs that long
+		s.want("", "a/1")
+		s.send("w", attempt1(usage.KindFinished, "a", 1, usage.OK))
+		s.send("i", requestEntry("a", usage.OK))
+		time.Sleep(time.Minute)
+		s.want("a/1:ok a:ok/", "")
+	})
+}
+
+func TestNothingIsClosedBehindUnreadMessages(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		s.send("w", attempt1(usage.KindStarted, "a", 1, ""))
+		s.kill("w")
+		s.kill("i")
+		s.set(func() { s.unread = 3 })
+		time.Sleep(5 * time.Minute)
+		s.want("", "a/1")
+		s.set(func() { s.unread = 0 })
+		time.Sleep(2 * time.Second)
+		s.want("a/1:worker_lost a:incomplete/ingress_lost", "")
+	})
+}
+
+func TestRestartRemembersWhatIsOpen(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := &scene{fakeBus: &fakeBus{died: map[string]time.Time{}}, t: t}
+		s.start(dir)
+		s.send("w", attempt1(usage.KindStarted, "a", 1, ""))
+		s.send("w", attempt1(usage.KindFinished, "b", 1, usage.OK))
+		s.send("w", attempt1(usage.KindStarted, "c", 1, ""))
+		time.Sleep(time.Second)
+		s.want("b/1:ok", "a/1 b/0 c/1")
+		s.stop()
+		s.start(dir)
+		s.send("w", attempt1(usage.KindFinished, "c", 1, usage.OK))
+		s.send("i", requestEntry("c", usage.OK))
+		s.kill("w")
+		s.kill("i")
+		time.Sleep(time.Second)
+		s.want("b/1:ok c/1:ok c:ok/", "a/1 b/0")
+		time.Sleep(silence + 2*time.Second)
+		s.want("a/1:worker_lost a:incomplete/ingress_lost b/1:ok b:incomplete/ingress_lost c/1:ok c:ok/", "")
+		s.stop()
+	})
+}
+
+// A message that comes again after its job was closed opens nothing for good.
+func TestOldMessagesComeAgain(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		s.send("w", attempt1(usage.KindStarted, "a", 1, ""), attempt1(usage.KindFinished, "a", 1, usage.OK))
+		s.send("i", requestEntry("a", usage.OK))
+		time.Sleep(time.Second)
+		s.send("w", attempt1(usage.KindStarted, "a", 1, ""))
+		time.Sleep(time.Minute + lateness + 2*time.Second)
+		s.want("a/1:ok a:ok/", "")
+	})
+}
+
+func TestCostOfALostRequestIsTheSum(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		one, two := int64(100), int64(23)
+		first, second := attempt1(usage.KindFinished, "a", 1, usage.Cut), attempt1(usage.KindFinished, "a", 2, usage.Cancelled)
+		first.Attempt.CostNanoUSD, second.Attempt.CostNanoUSD = &one, &two
+		second.Attempt.PromptTokens = 7
+		s.send("w", first)
+		time.Sleep(time.Second)
+		s.send("w", second)
+		s.kill("i")
+		time.Sleep(silence + 2*time.Second)
+		var cost, prompt, attempts int64
+		if err := s.store.db.QueryRow("select cost_nano_usd, prompt_tokens, attempts from requests").Scan(&cost, &prompt, &attempts); err != nil {
+			t.Fatal(err)
+		}
+		if cost != 123 || prompt != 7 || attempts != 2 {
+			t.Errorf("got cost %d, %d prompt tokens, %d attempts; want 123, 7, 2", cost, prompt, attempts)
+		}
+	})
+}
