@@ -28,10 +28,12 @@ var (
 	rejectedDesc = prometheus.NewDesc("model_proxy_rejected_total", "Requests turned away before the queue.", []string{"reason"}, nil)
 	inFlightDesc = prometheus.NewDesc("model_proxy_inflight_requests", "Requests admitted and not yet over.", nil, nil)
 	reservedDesc = prometheus.NewDesc("model_proxy_limit_reserved", "What this ingress holds of its clients' limits.", []string{"kind"}, nil)
-	pendingDesc  = prometheus.NewDesc("model_proxy_records_pending", "Records that LOG has not confirmed yet.", []string{"process"}, nil)
 	bodiesDesc   = prometheus.NewDesc("model_proxy_body_bytes", "Bytes of request bodies held.", nil, nil)
 	workersDesc  = prometheus.NewDesc("model_proxy_workers_seen", "Workers heard of in the last two seconds.", nil, nil)
 )
+
+// Pending is the number of records that LOG has not confirmed yet.
+func (s *Server) Pending() int64 { return s.records.Pending() }
 
 // Describe implements prometheus.Collector.
 func (s *Server) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, ch) }
@@ -49,7 +51,6 @@ func (s *Server) Collect(ch chan<- prometheus.Metric) {
 	gauge(reservedDesc, held.Tokens, "tokens")
 	gauge(reservedDesc, held.Parallel, "parallel")
 	gauge(inFlightDesc, s.metrics.inFlight.Load())
-	gauge(pendingDesc, s.records.Pending(), s.ID())
 	gauge(bodiesDesc, s.bodies.held.Load())
 	gauge(workersDesc, int64(s.bus.Workers()))
 }

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"model-proxy/internal/provider/mock"
+)
+
+// Demo models, by the protocol their simulated provider speaks.
+var demoModels = map[string]string{"demo-gpt": "openai", "demo-claude": "anthropic"}
+
+// demo runs the gateway in front of the simulated provider, with a
+// configuration of its own.
+func (a *app) demo(cmd *cobra.Command, f flags) error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("simulated provider: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "model-proxy-demo-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := writeDemoConfig(dir, "http://"+listener.Addr().String()+"/v1"); err != nil {
+		return err
+	}
+	key := "sk-demo-" + strings.ToLower(rand.Text())
+	if err := cmd.Flags().Set("config", dir); err != nil {
+		return err
+	}
+	f.config = dir
+	demo := *a
+	demo.environ = append(append([]string{}, a.environ...), "DEMO_API_KEY=simulated", "CLIENT_API_KEY="+key,
+		"RATE_LIMIT_REQUESTS_PER_MINUTE=0", "RATE_LIMIT_TOKENS_PER_MINUTE=0")
+	n, err := demo.newNode(cmd, f)
+	if err != nil {
+		return err
+	}
+	n.start(cmd.Context(), "simulated provider", func(ctx context.Context) error { return serveUntil(ctx, listener, mock.New(mock.Options{})) })
+	return demo.gateway(cmd.Context(), n, func(addr net.Addr) { a.greet(addr, key) })
+}
+
+// greet tells a newcomer what to type.
+func (a *app) greet(addr net.Addr, key string) {
+	_, port, _ := net.SplitHostPort(addr.String())
+	fmt.Fprintf(a.stdout, `
+model-proxy is running in front of a simulated provider: nothing leaves this machine.
+Rate limits are off in the demo. Models: demo-gpt (OpenAI), demo-claude (Anthropic).
+
+  client key: %[2]s
+
+Try it:
+
+  curl -s http://localhost:%[1]s/v1/chat/completions -H 'Authorization: Bearer %[2]s' -H 'Content-Type: application/json' -d '{"model":"demo-gpt","messages":[{"role":"user","content":"Hello!"}]}'
+
+  curl -sN http://localhost:%[1]s/v1/messages -H 'x-api-key: %[2]s' -H 'Content-Type: application/json' -d '{"model":"demo-claude","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"Hello!"}]}'
+
+Then, in another terminal: model-proxy records; model-proxy usage --by client,model
+
+`, port, key)
+}
+
+func writeDemoConfig(dir, base string) error {
+	for model, protocol := range demoModels {
+		name := "demo-" + protocol
+		provider := map[string]any{"name": name, "display_name": "Simulated " + protocol, "enabled": true, "vendor": protocol,
+			"api_keys":        map[string]any{"env_var_patterns": []string{"DEMO_API_KEY"}},
+			"endpoints":       map[string]any{"base_url": base, "compatible_format": protocol},
+			"forward_headers": []string{"X-Mock-*"}}
+		if err := writeJSONFile(filepath.Join(dir, "providers", name+".json"), provider); err != nil {
+			return err
+		}
+		route := map[string]any{"logical_name": model, "model_routings": []any{map[string]any{"id": "primary", "provider": name, "model": "simulated-" + protocol}}}
+		if err := writeJSONFile(filepath.Join(dir, "models", model+".json"), route); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeJSONFile(name string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(name, append(b, '\n'), 0o644)
+}

@@ -1,0 +1,67 @@
+// Command model-proxy is the gateway: every role, the simulated provider and
+// the tools around them in one binary. This package parses the command line,
+// builds the roles, and starts and stops them; one file a command.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// Exit codes.
+const (
+	exitOK      = 0 // also after a drain
+	exitFailure = 1
+	exitUsage   = 2 // wrong usage or configuration
+)
+
+// usageError is a fault of the command line or of the configuration.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// run is the program with nothing hidden: tests call it as a user would.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	root := &cobra.Command{
+		Use:           "model-proxy",
+		Short:         "One gateway in front of every LLM provider",
+		Long:          "model-proxy is one gateway in front of every LLM provider an organisation uses.\nClients speak the OpenAI or the Anthropic API to it with one key.",
+		Example:       "  model-proxy run --demo        see it work, no provider key needed\n  model-proxy run --port 8000   serve the providers of ./config\n  model-proxy usage --by model  who used what",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	app := &app{environ: environ, stdout: stdout, stderr: stderr}
+	root.AddCommand(app.runCommand(), app.ingressCommand(), app.workerCommand(), app.logsinkCommand(), app.mockCommand(),
+		app.recordsCommand(), app.usageCommand(), app.configCommand(), app.versionCommand())
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "model-proxy: %v\n", err)
+	var usage usageError
+	if errors.As(err, &usage) || !cmd.HasParent() {
+		fmt.Fprintf(stderr, "See '%s --help'.\n", cmd.CommandPath())
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// app is what every command shares.
+type app struct {
+	environ        []string
+	stdout, stderr io.Writer
+}

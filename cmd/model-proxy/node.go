@@ -1,0 +1,366 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/julienschmidt/httprouter"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+
+	"model-proxy/config"
+	"model-proxy/ingress"
+	"model-proxy/internal/bus"
+	"model-proxy/internal/llm"
+	"model-proxy/internal/provider"
+	"model-proxy/internal/usage"
+	"model-proxy/keysvc"
+	"model-proxy/logsink"
+	"model-proxy/worker"
+)
+
+// node is one process of the gateway: what its roles share.
+type node struct {
+	flags    flags
+	env      *config.Environment
+	source   *config.Source
+	log      *slog.Logger
+	server   *bus.Server // embedded, nil with NATS_URL
+	bus      bus.Config
+	registry *prometheus.Registry
+	cut      chan struct{} // closed by the second signal
+
+	ingress *ingress.Server  // nil if this process has none
+	workers []*worker.Worker // complete before /metrics is served
+	stages  []stage          // in the order of their start
+	conns   []*bus.Conn
+	faults  chan error
+}
+
+// stage is a role that runs until it is stopped; stages stop in the reverse of
+// their start.
+type stage struct {
+	name string
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// newNode reads environment and configuration and prepares the process.
+func (a *app) newNode(cmd *cobra.Command, f flags) (*node, error) {
+	env, err := a.resolve(cmd, &f)
+	if err != nil {
+		return nil, err
+	}
+	log, err := newLogger(a.stderr, f.logLevel, f.logFormat)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	n := &node{flags: f, env: env, log: log, registry: prometheus.NewRegistry(), cut: make(chan struct{}), faults: make(chan error, 16)}
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), roleTotals{n})
+	if n.source, err = config.Open(config.Options{Dir: f.config, EnvFile: f.envFile, Environ: a.environ}); err != nil {
+		return nil, usageError{err}
+	}
+	for _, p := range n.source.Current().Problems {
+		if p.Warning {
+			log.Warn("configuration", "problem", p.Error())
+			continue
+		}
+		log.Error("configuration: left out", "problem", p.Error())
+	}
+	tuneMemory(env)
+	v := env.Vars
+	n.bus = bus.Config{URL: v.NATSURL.Reveal(), Creds: v.NATSCreds, Token: v.NATSToken.Reveal(), CA: v.NATSCA, Cert: v.NATSCert, Key: v.NATSKey,
+		Replicas: v.NATSReplicas, QueueMaxRequests: v.QueueMaxRequests, QueueMaxPerClient: v.QueueMaxPerClient,
+		QueueMaxBytes: v.QueueMaxBytes, LogMaxBytes: v.LogMaxBytes, Log: log}
+	return n, nil
+}
+
+func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q: want debug, info, warn or error", level)
+	}
+	switch opts := (&slog.HandlerOptions{Level: l}); format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return nil, fmt.Errorf("--log-format %q: want text or json", format)
+}
+
+// tuneMemory trades memory for speed where the operator has not decided:
+// collecting less often costs a fifth less processor time (docs/decisions), and
+// the limit keeps that from ending in the kernel's hands.
+func tuneMemory(env *config.Environment) {
+	if _, ok := env.Lookup("GOGC"); !ok {
+		debug.SetGCPercent(400)
+	}
+	if _, ok := env.Lookup("GOMEMLIMIT"); !ok {
+		if m := usableMemory(); m > 0 {
+			debug.SetMemoryLimit(m / 10 * 8)
+		}
+	}
+}
+
+// openBus starts the embedded server or finds the external one, and makes sure
+// the streams are there.
+func (n *node) openBus(ctx context.Context) error {
+	if n.bus.URL == "" {
+		var err error
+		n.server, err = bus.StartServer(bus.ServerConfig{Dir: filepath.Join(n.flags.data, "nats"), Listen: n.flags.natsListen,
+			Token: n.bus.Token, QueueMax: n.bus.QueueMaxBytes * 2, Log: n.log})
+		if err != nil {
+			return err
+		}
+		n.bus.Server = n.server
+	}
+	conn, err := n.connect(ctx, "setup")
+	if err != nil {
+		return err
+	}
+	return conn.Ensure(ctx)
+}
+
+func (n *node) connect(ctx context.Context, role string) (*bus.Conn, error) {
+	c, err := bus.Connect(ctx, n.bus, role)
+	if err == nil {
+		n.conns = append(n.conns, c)
+	}
+	return c, err
+}
+
+// start runs a role as the node's next stage.
+func (n *node) start(ctx context.Context, name string, role func(context.Context) error) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s := stage{name: name, stop: stop, done: make(chan struct{})}
+	n.stages = append(n.stages, s)
+	go func() {
+		defer close(s.done)
+		if err := role(ctx); err != nil {
+			n.faults <- fmt.Errorf("%s: %w", name, err)
+		}
+	}()
+}
+
+// startWorkers starts the key service and as many workers as asked for.
+func (n *node) startWorkers(ctx context.Context, count int) error {
+	conn, err := n.connect(ctx, "keys")
+	if err != nil {
+		return err
+	}
+	events := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "model_proxy_cooldown_events_total",
+		Help: "Cooldowns begun, or lengthened by a second or more."}, []string{"provider", "scope"})
+	n.registry.MustRegister(events)
+	keys := keysvc.New(keysvc.Options{JetStream: conn.JetStream(), Replicas: n.bus.Replicas, Log: n.log,
+		Event: func(r llm.Rest) { events.WithLabelValues(r.Provider, string(r.Scope)).Inc() }})
+	conn.OnReconnect(keys.Rewatch)
+	n.registry.MustRegister(cooldowns{keys})
+	n.start(ctx, "keys", keys.Run)
+	upstream := provider.New(provider.Options{})
+	pools := n.flags.pools
+	if len(pools) == 0 {
+		pools = allPools(n.source.Current())
+	}
+	for i := range count {
+		conn, err := n.connect(ctx, "worker "+strconv.Itoa(i+1))
+		if err != nil {
+			return err
+		}
+		spool, err := n.spool()
+		if err != nil {
+			return err
+		}
+		w := worker.New(worker.Config{Conn: conn, Snapshot: n.source.Current, Keys: keys, Upstream: upstream, Spool: spool,
+			Pools: pools, Concurrency: n.flags.concurrency, Drain: n.flags.drain, Cut: n.cut, Log: n.log})
+		n.workers = append(n.workers, w)
+		n.start(ctx, "worker "+w.ID(), w.Run)
+	}
+	return nil
+}
+
+// allPools are the pools that models name, and the default one.
+func allPools(s *config.Snapshot) []string {
+	pools := []string{bus.DefaultPool}
+	for _, m := range s.Models {
+		if !slices.Contains(pools, m.Pool) {
+			pools = append(pools, m.Pool)
+		}
+	}
+	slices.Sort(pools)
+	return pools
+}
+
+func (n *node) spool() (*usage.Spool, error) {
+	return usage.OpenSpool(filepath.Join(n.flags.data, "spool"), n.env.Vars.SpoolMaxBytes)
+}
+
+// startSink starts the log sink into SQLite.
+func (n *node) startSink(ctx context.Context) error {
+	if !n.env.Vars.ClickHouseDSN.IsZero() {
+		return usageError{errors.New("CLICKHOUSE_DSN: this version keeps records in SQLite only; unset it")}
+	}
+	conn, err := n.connect(ctx, "sink")
+	if err != nil {
+		return err
+	}
+	consumer, err := conn.LogConsumer(ctx)
+	if err != nil {
+		return err
+	}
+	store, err := logsink.OpenSQLite(n.flags.data)
+	if err != nil {
+		return err
+	}
+	alive := bus.NewLiveness(conn)
+	sink := logsink.New(logsink.Config{Source: logsink.FromConsumer(consumer), Store: store, Liveness: alive, Log: n.log})
+	n.start(ctx, "beats", alive.Run)
+	n.start(ctx, "sink", func(ctx context.Context) error { return errors.Join(sink.Run(ctx), store.Close()) })
+	return nil
+}
+
+// startIngress listens and starts the ingress. It returns the address.
+func (n *node) startIngress(ctx context.Context) (net.Addr, error) {
+	conn, err := n.connect(ctx, "ingress")
+	if err != nil {
+		return nil, err
+	}
+	spool, err := n.spool()
+	if err != nil {
+		return nil, err
+	}
+	v := n.env.Vars
+	in, err := ingress.New(ingress.Config{Conn: conn, Snapshot: n.source.Current, Spool: spool, Replicas: n.bus.Replicas,
+		MaxRequestBytes: v.MaxRequestBytes, MaxBodyMemory: bodyMemory(v.MaxBodyMemory), Drain: n.flags.drain, Cut: n.cut, Log: n.log,
+		Mount: func(r *httprouter.Router) { r.Handler(http.MethodGet, "/metrics", n.metricsHandler()) }})
+	if err != nil {
+		return nil, err
+	}
+	n.ingress = in
+	n.registry.MustRegister(in, queueDepth{conn})
+	listener, err := net.Listen("tcp", net.JoinHostPort(n.flags.host, strconv.Itoa(n.flags.port)))
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w; choose another --port, or end what uses it", err)
+	}
+	n.start(ctx, "ingress", func(ctx context.Context) error { return in.Run(ctx, listener) })
+	return listener.Addr(), nil
+}
+
+func (n *node) metricsHandler() http.Handler {
+	return promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{})
+}
+
+// startMetrics serves /metrics on --metrics-listen, for roles without a port.
+func (n *node) startMetrics(ctx context.Context) error {
+	if n.flags.metricsListen == "" {
+		return nil
+	}
+	listener, err := net.Listen("tcp", n.flags.metricsListen)
+	if err != nil {
+		return fmt.Errorf("--metrics-listen: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", n.metricsHandler())
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	n.start(ctx, "metrics", func(ctx context.Context) error {
+		defer context.AfterFunc(ctx, func() { _ = server.Close() })()
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	return nil
+}
+
+// wait keeps the node up until a signal, ctx's end or a role's failure, then
+// stops everything in the reverse of its start.
+func (n *node) wait(ctx context.Context) error {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	if n.flags.reload {
+		n.start(ctx, "reload", func(ctx context.Context) error { return n.source.Watch(ctx, n.reported) })
+	}
+	var fault error
+loop:
+	for {
+		select {
+		case <-ctx.Done():
+			break loop
+		case fault = <-n.faults:
+			break loop
+		case s := <-signals:
+			if s == syscall.SIGHUP {
+				n.reported(n.source.Reload())
+				continue
+			}
+			n.log.Info("draining", "for_at_most", n.flags.drain)
+			break loop
+		}
+	}
+	stopped := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() { // a second signal cuts what is still running
+		for {
+			select {
+			case <-stopped:
+				return
+			case s := <-signals:
+				if s != syscall.SIGHUP {
+					n.log.Warn("cutting what is still running")
+					close(n.cut)
+					<-stopped
+					return
+				}
+			}
+		}
+	})
+	fault = errors.Join(fault, n.shutdown())
+	close(stopped)
+	watch.Wait()
+	return fault
+}
+
+// reported logs what became of a reload.
+func (n *node) reported(err error) {
+	if err != nil {
+		n.log.Error("reload refused; the running configuration stays", "error", err)
+		return
+	}
+	n.log.Info("configuration reloaded", "revision", n.source.Current().Revision)
+}
+
+// shutdown stops the stages one after the other, the newest first.
+func (n *node) shutdown() error {
+	for _, s := range slices.Backward(n.stages) {
+		s.stop()
+		<-s.done
+	}
+	for _, c := range n.conns {
+		c.Close()
+	}
+	if n.server != nil {
+		n.server.Shutdown()
+	}
+	var faults []error
+	for len(n.faults) > 0 {
+		faults = append(faults, <-n.faults)
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the whole gateway in one process",
+		Long: `Run the whole gateway in one process: queue, ingress, workers and log sink.
+The queue is an embedded NATS server unless NATS_URL names another one.
+SIGHUP reloads the configuration, SIGTERM drains, a second one cuts.`,
+		Example: "  model-proxy run --demo\n  model-proxy run --port 9876 --config ./config --env-file .env",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.demo {
+				return a.demo(cmd, f)
+			}
+			n, err := a.newNode(cmd, f)
+			if err != nil {
+				return err
+			}
+			return a.gateway(cmd.Context(), n, nil)
+		},
+	}
+	fs := cmd.Flags()
+	f.addListen(fs)
+	f.addConfig(fs)
+	f.addData(fs)
+	f.addConcurrency(fs)
+	f.addPools(fs)
+	f.addReload(fs)
+	f.addDrain(fs)
+	f.addLog(fs)
+	fs.IntVar(&f.workers, "workers", 1, "worker instances")
+	fs.StringVar(&f.natsListen, "nats-listen", "", "host:port where worker processes elsewhere may join the embedded queue; off by default")
+	fs.BoolVar(&f.demo, "demo", false, "serve a built-in simulated provider: no provider key needed")
+	return cmd
+}
+
+// gateway runs every role in this process until it is told to stop.
+func (a *app) gateway(ctx context.Context, n *node, ready func(net.Addr)) error {
+	if n.flags.workers < 1 || n.flags.concurrency < 1 {
+		return usageError{fmt.Errorf("--workers and --concurrency must be at least 1")}
+	}
+	err := n.openBus(ctx)
+	if err == nil {
+		err = n.startSink(ctx)
+	}
+	if err == nil {
+		err = n.startWorkers(ctx, n.flags.workers)
+	}
+	var addr net.Addr
+	if err == nil {
+		addr, err = n.startIngress(ctx)
+	}
+	if err != nil {
+		_ = n.shutdown() // the first fault is the one to tell
+		return err
+	}
+	n.log.Info("listening", "address", addr.String(), "models", len(n.source.Current().Models), "workers", n.flags.workers,
+		"config_revision", n.source.Current().Revision)
+	if ready != nil {
+		ready(addr)
+	}
+	return n.wait(ctx)
+}
