@@ -44,6 +44,7 @@ type board struct {
 	mu    sync.Mutex // guards the rest
 	links map[ref]*link
 	byKey map[string]ref // the bucket's key names back into names; markers come without a value
+	moved chan struct{}  // closed and replaced at each change, for who waits for one
 }
 
 // link is what a rest is to the bucket.
@@ -51,14 +52,15 @@ type link struct {
 	revision uint64    // last seen on the key; 0: none
 	stored   time.Time // end of the rest as the bucket has it; zero: none
 	unsent   bool      // the bucket has yet to learn of the cell
-	event    bool      // the cell counts as an event once the bucket has taken it
+	event    bool      // the next write counts as an event
+	sending  bool      // so does the write under way
 	held     bool      // unsent, but another's write has to come through the watch first
 	changes  int       // grows with each change; tells a write whether it is out of date
 	counted  uint64    // revision of our own last event that was counted
 }
 
 func newBoard() *board {
-	b := &board{links: map[ref]*link{}, byKey: map[string]ref{}}
+	b := &board{links: map[ref]*link{}, byKey: map[string]ref{}, moved: make(chan struct{})}
 	b.cells.Store(&map[ref]*cell{})
 	return b
 }
@@ -81,7 +83,7 @@ func (c *cell) left(now time.Time) time.Duration {
 // of it. A rest is never shortened.
 func (b *board) set(now time.Time, r llm.Rest, begun time.Time) bool {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	k := refOf(r)
 	c, end := b.get(k), now.Add(r.For)
 	l := b.linkLocked(k)
@@ -104,10 +106,24 @@ func (b *board) set(now time.Time, r llm.Rest, begun time.Time) bool {
 	return l.unsent && !l.held
 }
 
+// changed returns a channel that is closed at the next change of the board.
+func (b *board) changed() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.moved
+}
+
+// unlock ends a change.
+func (b *board) unlock() {
+	close(b.moved)
+	b.moved = make(chan struct{})
+	b.mu.Unlock()
+}
+
 // clear ends a rest here, and reports whether there was one.
 func (b *board) clear(now time.Time, k ref) bool {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	if b.get(k) == nil {
 		return false
 	}
@@ -137,7 +153,7 @@ func (b *board) dropLocked(now time.Time, k ref) {
 	delete(next, k)
 	b.cells.Store(&next)
 	if l := b.links[k]; l != nil {
-		l.unsent, l.event, l.held, l.stored = false, false, false, time.Time{}
+		l.unsent, l.event, l.sending, l.held, l.stored = false, false, false, false, time.Time{}
 		l.changes++
 	}
 }

@@ -62,6 +62,8 @@ type Service struct {
 	latencies perModel[latency]
 	probes    probes
 
+	made time.Time // owned by watch: when the bucket that it saw last was made
+
 	wake    chan struct{} // never closed; holds one: something waits to be written
 	rewatch chan struct{} // never closed; holds one: the connection is new
 	ready   chan struct{} // closed by Run after the first replay
@@ -107,7 +109,6 @@ func signal(ch chan struct{}) {
 // and for the latency. It does not wait for the bus.
 func (s *Service) Report(r llm.Report) {
 	now := time.Now()
-	s.probes.end(s, r)
 	for _, rest := range r.Rests {
 		s.rest(now, rest, r.Begun)
 	}
@@ -120,6 +121,7 @@ func (s *Service) Report(r llm.Report) {
 	case llm.HealthFailing:
 		s.strike(now, r)
 	}
+	s.probes.end(s, r) // after the verdict on the breaker: until then nobody else may probe
 }
 
 // rest sets one rest, caused by an attempt that began at begun.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -23,6 +24,8 @@ const (
 // probes are the claims this process holds and the keys it has yet to delete
 // from the bucket.
 type probes struct {
+	holding atomic.Int64 // length of held: most reports need no lock
+
 	mu     sync.Mutex
 	held   map[upstream]time.Time // by when they were claimed
 	delete []string
@@ -88,11 +91,15 @@ func (p *probes) hold(u upstream, now time.Time) {
 		p.held = map[upstream]time.Time{}
 	}
 	p.held[u] = now
+	p.holding.Store(int64(len(p.held)))
 }
 
 // end gives back the claim if r is the report of its attempt, whatever it
 // says.
 func (p *probes) end(s *Service, r llm.Report) {
+	if p.holding.Load() == 0 {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	u := upstream{r.Provider, r.Model}
@@ -101,6 +108,7 @@ func (p *probes) end(s *Service, r llm.Report) {
 		return
 	}
 	delete(p.held, u)
+	p.holding.Store(int64(len(p.held)))
 	k := breakerOf(r)
 	if c := s.board.get(k); c != nil {
 		c.trial.Store(0)

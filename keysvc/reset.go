@@ -12,7 +12,7 @@ import (
 )
 
 // Reset ends every rest of a provider, its keys and its breakers on all
-// workers, and returns how many there were in the bucket. It works without Run
+// workers, and returns how many keys of the bucket it deleted. It works without Run
 // too, as the command line does.
 func (s *Service) Reset(ctx context.Context, provider string) (int, error) {
 	for k := range *s.board.cells.Load() {

@@ -17,7 +17,6 @@ const rewatchPause = 100 * time.Millisecond
 
 // watch keeps the board like the bucket until ctx ends.
 func (s *Service) watch(ctx context.Context) {
-	var made time.Time // when the bucket was made that was watched last
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	for {
@@ -27,7 +26,7 @@ func (s *Service) watch(ctx context.Context) {
 		case <-pause.C:
 		case <-s.rewatch:
 		}
-		if err := s.watchOnce(ctx, &made); err != nil && ctx.Err() == nil {
+		if err := s.watchOnce(ctx); err != nil && ctx.Err() == nil {
 			s.log.Debug("cooldowns not watched", "err", err)
 		}
 		pause.Reset(rewatchPause)
@@ -36,7 +35,7 @@ func (s *Service) watch(ctx context.Context) {
 
 // watchOnce replays the bucket and follows it until the connection is new, the
 // watch ends, or ctx does.
-func (s *Service) watchOnce(ctx context.Context, made *time.Time) error {
+func (s *Service) watchOnce(ctx context.Context) error {
 	kv, err := s.openBucket(ctx)
 	if err != nil {
 		return err
@@ -59,7 +58,7 @@ func (s *Service) watchOnce(ctx context.Context, made *time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := s.resync(ctx, kv, entries, made); err != nil {
+	if err := s.resync(ctx, kv, entries); err != nil {
 		return err
 	}
 	s.once.Do(func() { close(s.ready) })
@@ -148,7 +147,7 @@ func readValue(e jetstream.KeyValueEntry) (value, error) {
 // server's own times. What the board has beyond it was reset meanwhile, or is
 // written again if the bucket is another one than before, for then the old
 // one was lost.
-func (s *Service) resync(ctx context.Context, kv jetstream.KeyValue, entries []jetstream.KeyValueEntry, made *time.Time) error {
+func (s *Service) resync(ctx context.Context, kv jetstream.KeyValue, entries []jetstream.KeyValueEntry) error {
 	ctx, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()
 	status, err := kv.Status(ctx)
@@ -157,15 +156,18 @@ func (s *Service) resync(ctx context.Context, kv jetstream.KeyValue, entries []j
 	}
 	info := status.(*jetstream.KeyValueBucketStatus).StreamInfo()
 	now := time.Now()
-	same := made.Equal(info.Created)
-	*made = info.Created
+	same := s.made.Equal(info.Created)
+	if s.made = info.Created; !same {
+		s.board.forgetBucket()
+	}
 
-	present := map[string]uint64{}
+	live, gone := map[string]bool{}, map[string]uint64{}
 	for _, e := range entries {
-		present[e.Key()] = e.Revision()
 		if e.Operation() != jetstream.KeyValuePut {
+			gone[e.Key()] = e.Revision()
 			continue
 		}
+		live[e.Key()] = true
 		v, err := readValue(e)
 		if err != nil {
 			s.log.Warn("unreadable cooldown", "key", e.Key(), "err", err)
@@ -173,7 +175,7 @@ func (s *Service) resync(ctx context.Context, kv jetstream.KeyValue, entries []j
 		}
 		s.adopt(now, v, v.rest().For-info.TimeStamp.Sub(e.Created()), e.Revision())
 	}
-	s.board.reconcile(now, present, same)
+	s.board.reconcile(now, live, gone, same)
 	signal(s.wake)
 	return nil
 }
@@ -183,25 +185,27 @@ func (s *Service) resync(ctx context.Context, kv jetstream.KeyValue, entries []j
 // an event of our own that has not been counted yet.
 func (b *board) adopt(now time.Time, v value, left time.Duration, revision uint64, ours bool) bool {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	r := v.rest()
 	k := refOf(r)
 	l := b.linkLocked(k)
 	if revision < l.revision {
 		return false // an echo of what has been replaced since
 	}
-	if revision > l.revision {
+	news := revision > l.revision
+	if news {
 		l.revision, l.stored = revision, now.Add(left)
 	}
 	l.held = false
 	c := b.adoptLocked(now, k, r, l.stored)
-	switch gain := c.left(now) - l.stored.Sub(now); {
-	case !l.unsent || ours && gain > noise:
-	case gain > noise:
-		l.event = false // the other was first: ours began before, it lengthens in silence
-		l.changes++
-	default:
-		l.unsent, l.event = false, false
+	if ours && v.Event {
+		l.sending = false
+	}
+	if !ours && news {
+		l.sending, l.event = false, false // the other was first: ours lengthens in silence, if at all
+	}
+	if l.unsent && c.left(now)-l.stored.Sub(now) <= noise {
+		l.unsent = false
 		l.changes++
 	}
 	return ours && l.countLocked(v.Event, revision)
@@ -228,7 +232,7 @@ func (b *board) adoptLocked(now time.Time, k ref, r llm.Rest, end time.Time) *ce
 // expired notes the server's marker for a rest that is over.
 func (b *board) expired(key string, revision uint64) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	if l := b.links[b.byKey[key]]; l != nil && revision > l.revision {
 		l.revision, l.stored, l.held = revision, time.Time{}, false
 	}
@@ -237,7 +241,7 @@ func (b *board) expired(key string, revision uint64) {
 // reset forgets a rest that was deleted.
 func (b *board) reset(now time.Time, key string, revision uint64) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	k, ok := b.byKey[key]
 	l := b.links[k]
 	if !ok || revision <= l.revision {
@@ -247,24 +251,34 @@ func (b *board) reset(now time.Time, key string, revision uint64) {
 	b.dropLocked(now, k)
 }
 
-// reconcile ends what the bucket no longer has (same bucket), or has it
-// written again (another bucket). Present holds the revision of every key.
-func (b *board) reconcile(now time.Time, present map[string]uint64, same bool) {
+// forgetBucket forgets all revisions: another bucket counts from 1 again.
+func (b *board) forgetBucket() {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
+	for _, l := range b.links {
+		l.revision, l.counted, l.stored, l.held = 0, 0, time.Time{}, false
+	}
+}
+
+// reconcile ends what the bucket no longer has (same bucket), or has it
+// written again (another bucket). Live are the keys it has, gone the revisions
+// of the signs of deleted ones.
+func (b *board) reconcile(now time.Time, live map[string]bool, gone map[string]uint64, same bool) {
+	b.mu.Lock()
+	defer b.unlock()
 	for k, c := range *b.cells.Load() {
-		l := b.linkLocked(k)
-		revision, ok := present[keyOf(k)]
-		if ok && !l.stored.IsZero() {
+		key := keyOf(k)
+		if live[key] {
 			continue // adopt has dealt with it
 		}
-		l.revision, l.held = revision, false
+		l := b.linkLocked(k)
+		l.revision, l.stored, l.held = gone[key], time.Time{}, false
 		switch {
 		case c.left(now) == 0:
 		case same && !l.unsent:
 			b.dropLocked(now, k)
 		default:
-			l.stored, l.unsent = time.Time{}, true
+			l.unsent = true
 			l.changes++
 		}
 	}

@@ -62,10 +62,11 @@ func (s *Service) writeOne(ctx context.Context, d draft) error {
 	v := value{Scope: d.ref.scope, Provider: d.ref.provider, Key: d.ref.fp, Model: d.ref.model,
 		MS: max(1, d.rest.For.Milliseconds()), Cause: d.rest.Cause, Status: d.rest.Status, By: s.id, Event: d.event}
 	revision, err := s.store(ctx, key, v, d.revision)
-	if errors.Is(err, errStale) {
-		return s.refresh(ctx, d)
-	}
 	if err != nil {
+		s.board.unwritten(d)
+		if errors.Is(err, errStale) {
+			return s.refresh(ctx, d)
+		}
 		return err
 	}
 	if s.board.written(d, revision) {
@@ -94,7 +95,7 @@ func (s *Service) refresh(ctx context.Context, d draft) error {
 // are returned as over, if they count as events.
 func (b *board) draft(now time.Time) (d draft, ok bool, over []llm.Rest) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	for k, l := range b.links {
 		if !l.unsent || l.held {
 			continue
@@ -110,7 +111,9 @@ func (b *board) draft(now time.Time) (d draft, ok bool, over []llm.Rest) {
 		}
 		r := c.rest
 		r.For = left
-		return draft{ref: k, rest: r, until: c.until, revision: l.revision, event: l.event, changes: l.changes}, true, over
+		event := l.event
+		l.sending, l.event = event, false
+		return draft{ref: k, rest: r, until: c.until, revision: l.revision, event: event, changes: l.changes}, true, over
 	}
 	return draft{}, false, over
 }
@@ -119,15 +122,27 @@ func (b *board) draft(now time.Time) (d draft, ok bool, over []llm.Rest) {
 // event which has not been counted yet.
 func (b *board) written(d draft, revision uint64) bool {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	l := b.linkLocked(d.ref)
 	if revision > l.revision {
 		l.revision, l.stored = revision, d.until
 	}
+	l.sending = false
 	if l.changes == d.changes {
-		l.unsent, l.event = false, false
+		l.unsent = false
 	}
 	return l.countLocked(d.event, revision)
+}
+
+// unwritten takes back a draft that the bucket did not acknowledge. Its event
+// is still due, unless the watch has shown that it was written after all, or
+// that another worker was first.
+func (b *board) unwritten(d draft) {
+	b.mu.Lock()
+	defer b.unlock()
+	if l := b.linkLocked(d.ref); l.sending {
+		l.sending, l.event = false, true
+	}
 }
 
 // countLocked reports whether our own write counts as an event now: both its
@@ -143,7 +158,7 @@ func (l *link) countLocked(event bool, revision uint64) bool {
 // seen notes a key's revision, found without a rest.
 func (b *board) seen(d draft, revision uint64) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	if l := b.linkLocked(d.ref); l.revision == d.revision {
 		l.revision, l.stored = revision, time.Time{}
 	}
@@ -153,8 +168,8 @@ func (b *board) seen(d draft, revision uint64) {
 // another process wrote.
 func (b *board) hold(d draft, revision uint64) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if l := b.linkLocked(d.ref); l.revision < revision {
+	defer b.unlock()
+	if l := b.linkLocked(d.ref); l.revision != revision {
 		l.held = true
 	}
 }
