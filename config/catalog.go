@@ -29,10 +29,13 @@ type catalog struct {
 // file's own word first, then the operator's catalogue, then the shipped one.
 func (c *catalog) capabilities(p *Provider, model string) llm.Capabilities {
 	var known llm.Capabilities
-	if own, ok := p.ModelOverrides[model]; ok && own.Capabilities != nil {
-		known = *own.Capabilities
-	}
 	candidates := candidateNames(p.Vendor, model)
+	for _, name := range append([]string{model}, candidates...) {
+		if own, ok := p.ModelOverrides[name]; ok && own.Capabilities != nil {
+			known = *own.Capabilities
+			break
+		}
+	}
 	for _, f := range c.files {
 		if found, ok := f.lookup(candidates); ok {
 			fillIn(&known, found)

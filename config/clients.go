@@ -188,6 +188,7 @@ func (d *document) clientKey(field string, f clientFile, env *Environment) (hash
 	switch {
 	case (f.KeySHA256 == "") == (f.KeyEnv == ""):
 		d.fault(field, "must have one of key_sha256 (as printed by: printf %%s KEY | sha256sum) and key_env")
+	case f.KeyEnv != "" && !d.checkVariables(field+".key_env", []string{f.KeyEnv}):
 	case f.KeyEnv != "":
 		value, ok := env.Lookup(f.KeyEnv)
 		switch {

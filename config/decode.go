@@ -54,8 +54,11 @@ func (d *document) into(n *node, v reflect.Value, path string) {
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		d.into(n, v.Elem(), path)
+		target, before := reflect.New(v.Type().Elem()), len(d.problems)
+		d.into(n, target.Elem(), path)
+		if len(d.problems) == before || target.Elem().Kind() == reflect.Struct { // a wrong value is as none
+			v.Set(target)
+		}
 	case reflect.Struct:
 		if d.want(n, object, path) {
 			d.fields(n, v, path)

@@ -269,5 +269,15 @@ func (d *document) warn(path, format string, args ...any) {
 
 // valid reports whether the file can be used.
 func (d *document) valid() bool {
-	return !slices.ContainsFunc(d.problems, func(p Problem) bool { return !p.Warning })
+	return d.firstFault() == Problem{}
+}
+
+// firstFault is zero if the file can be used.
+func (d *document) firstFault() Problem {
+	for _, p := range d.problems {
+		if !p.Warning {
+			return p
+		}
+	}
+	return Problem{}
 }

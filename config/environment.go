@@ -35,13 +35,13 @@ func (e *Environment) Format(f fmt.State, _ rune) {
 }
 
 // Vars are the environment variables that the gateway itself reads. A variable
-// that is set but empty counts as not set.
+// that is set but empty counts as not set; one below its min is a fault.
 type Vars struct {
 	// A reload may change these.
 	KeyCooldownSeconds int64    `envconfig:"KEY_COOLDOWN_SECONDS" default:"300"`
 	MaxKeyRetryCycles  int      `envconfig:"MAX_KEY_RETRY_CYCLES" default:"1"`
-	BreakerFailures    int      `envconfig:"BREAKER_FAILURES" default:"5"`
-	BreakerSeconds     int64    `envconfig:"BREAKER_SECONDS" default:"30"`
+	BreakerFailures    int      `envconfig:"BREAKER_FAILURES" default:"5" min:"1"`
+	BreakerSeconds     int64    `envconfig:"BREAKER_SECONDS" default:"30" min:"0"`
 	KeyAffinity        string   `envconfig:"KEY_AFFINITY" default:"auto"`
 	RequestsPerMinute  int64    `envconfig:"RATE_LIMIT_REQUESTS_PER_MINUTE" default:"60"`
 	TokensPerMinute    int64    `envconfig:"RATE_LIMIT_TOKENS_PER_MINUTE" default:"100000"`
@@ -60,15 +60,15 @@ type Vars struct {
 	NATSCA                  string `envconfig:"NATS_CA"`
 	NATSCert                string `envconfig:"NATS_CERT"`
 	NATSKey                 string `envconfig:"NATS_KEY"`
-	NATSReplicas            int    `envconfig:"NATS_REPLICAS" default:"1"`
+	NATSReplicas            int    `envconfig:"NATS_REPLICAS" default:"1" min:"1"`
 	ClickHouseDSN           Secret `envconfig:"CLICKHOUSE_DSN"` // may hold a password
-	MaxRequestBytes         int64  `envconfig:"MAX_REQUEST_BYTES" default:"33554432"`
-	MaxBodyMemory           int64  `envconfig:"MAX_BODY_MEMORY"` // bytes; 0 means a quarter of usable memory
-	QueueMaxRequests        int64  `envconfig:"QUEUE_MAX_REQUESTS" default:"20000"`
-	QueueMaxPerClient       int64  `envconfig:"QUEUE_MAX_PER_CLIENT" default:"2000"`
-	QueueMaxBytes           int64  `envconfig:"QUEUE_MAX_BYTES" default:"268435456"`
-	LogMaxBytes             int64  `envconfig:"LOG_MAX_BYTES" default:"10737418240"`
-	SpoolMaxBytes           int64  `envconfig:"SPOOL_MAX_BYTES" default:"1073741824"`
+	MaxRequestBytes         int64  `envconfig:"MAX_REQUEST_BYTES" default:"33554432" min:"1"`
+	MaxBodyMemory           int64  `envconfig:"MAX_BODY_MEMORY" min:"0"` // bytes; 0 means a quarter of usable memory
+	QueueMaxRequests        int64  `envconfig:"QUEUE_MAX_REQUESTS" default:"20000" min:"1"`
+	QueueMaxPerClient       int64  `envconfig:"QUEUE_MAX_PER_CLIENT" default:"2000" min:"1"`
+	QueueMaxBytes           int64  `envconfig:"QUEUE_MAX_BYTES" default:"268435456" min:"1"`
+	LogMaxBytes             int64  `envconfig:"LOG_MAX_BYTES" default:"10737418240" min:"1"`
+	SpoolMaxBytes           int64  `envconfig:"SPOOL_MAX_BYTES" default:"1073741824" min:"0"`
 }
 
 // environmentFile stands in Problem.File for a variable.
@@ -149,12 +149,11 @@ func (e *Environment) readVars() {
 	}
 	for {
 		v := reflect.New(reflect.StructOf(fields))
-		err := envconfig.Process(unset, v.Interface())
-		if err == nil {
+		i, ok := e.unfit(t, v.Elem(), envconfig.Process(unset, v.Interface()))
+		if ok {
 			e.Vars = v.Elem().Convert(t).Interface().(Vars)
 			break
 		}
-		i := e.noteParseError(t, err)
 		fields[i].Tag = defaultTag(t.Field(i).Tag.Get("default"))
 	}
 	e.checkVars()
@@ -164,15 +163,27 @@ func defaultTag(value string) reflect.StructTag {
 	return reflect.StructTag("default:" + strconv.Quote(value))
 }
 
-// noteParseError collects the fault and returns the index of its field in t.
-func (e *Environment) noteParseError(t reflect.Type, err error) int {
+// unfit notes the first variable whose value cannot be used and returns the
+// index of its field in t; ok means that there is none.
+func (e *Environment) unfit(t reflect.Type, v reflect.Value, err error) (index int, ok bool) {
 	var parse *envconfig.ParseError
-	if !errors.As(err, &parse) {
+	switch {
+	case errors.As(err, &parse):
+		f, _ := t.FieldByName(parse.FieldName)
+		e.fault(f.Tag.Get("envconfig"), "%q is not %s", parse.Value, kindWords[f.Type.Kind()])
+		return f.Index[0], false
+	case err != nil:
 		panic("config: Vars cannot be processed: " + err.Error())
 	}
-	f, _ := t.FieldByName(parse.FieldName)
-	e.fault(f.Tag.Get("envconfig"), "%q is not %s", parse.Value, kindWords[f.Type.Kind()])
-	return f.Index[0]
+	for i := range t.NumField() {
+		tag := t.Field(i).Tag
+		least, err := strconv.ParseInt(tag.Get("min"), 10, 64)
+		if err == nil && v.Field(i).Int() < least {
+			e.fault(tag.Get("envconfig"), "must be %d or more, is %d", least, v.Field(i).Int())
+			return i, false
+		}
+	}
+	return 0, true
 }
 
 var kindWords = map[reflect.Kind]string{
@@ -209,7 +220,7 @@ func (e *Environment) settings() Settings {
 	v := e.Vars
 	return Settings{
 		KeyCooldown:       time.Duration(v.KeyCooldownSeconds) * time.Second,
-		MaxKeyCycles:      v.MaxKeyRetryCycles,
+		MaxKeyCycles:      max(v.MaxKeyRetryCycles, 1),
 		BreakerFailures:   v.BreakerFailures,
 		BreakerRest:       time.Duration(v.BreakerSeconds) * time.Second,
 		KeyAffinity:       v.KeyAffinity == "auto",

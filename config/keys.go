@@ -82,6 +82,19 @@ func (e *Environment) keys(provider string, patterns []string) (keys []Key, bad 
 	return keys, bad
 }
 
+// checkVariables notes a fault unless all patterns can be names of variables.
+// The fault does not show them: a key may stand there by mistake.
+func (d *document) checkVariables(field string, patterns []string) bool {
+	for _, p := range patterns {
+		p = strings.NewReplacer("{PROVIDER}", "P", indexMark, "1").Replace(p)
+		if !variableName.MatchString(p) {
+			d.fault(field, "must be the name of an environment variable, such as ACME_API_KEY, and neither a key nor ${NAME}")
+			return false
+		}
+	}
+	return true
+}
+
 // keyNames names for the user the variables that the patterns look for.
 func keyNames(provider string, patterns []string) string {
 	var out []string

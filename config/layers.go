@@ -46,6 +46,9 @@ func candidates(o Options, env *Environment) []candidate {
 func layers(o Options, env *Environment) ([]layer, error) {
 	var found []layer
 	var seen []fs.FileInfo
+	if o.Overlay != nil {
+		found = append(found, layer{name: "overlay", fsys: o.Overlay})
+	}
 	for _, c := range candidates(o, env) {
 		info, err := os.Stat(c.dir)
 		if err != nil || !info.IsDir() {

@@ -8,6 +8,7 @@ package config
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -17,7 +18,8 @@ import (
 type Options struct {
 	Dir     string   // --config; must exist if given
 	EnvFile string   // --env-file; must exist if given, else ./.env is read if it does
-	Environ []string // as by os.Environ, which nil means
+	Environ []string // as by os.Environ, which nil means; of two entries for one name the later counts
+	Overlay fs.FS    // a configuration directory searched before all others; nil means none
 	// Strict refuses a configuration with any fault. Without it an invalid
 	// file is left out and stands in Problems, unless
 	// FAIL_ON_STARTUP_VALIDATION is set.
@@ -59,7 +61,7 @@ type loader struct {
 
 	catalog   catalog
 	providers map[string]*Provider
-	leftOut   map[string]bool // names of providers whose file has a fault
+	leftOut   map[string]Problem // the first fault of providers that have one, by name
 	models    map[string]*Model
 	dormant   map[string]*Model
 	clients   *clientSet
@@ -67,7 +69,7 @@ type loader struct {
 }
 
 func newLoader(env *Environment, dirs []layer) *loader {
-	return &loader{env: env, layers: dirs, problems: env.Problems(), hash: &revision{}, leftOut: map[string]bool{}}
+	return &loader{env: env, layers: dirs, problems: env.Problems(), hash: &revision{}, leftOut: map[string]Problem{}}
 }
 
 func (l *loader) load() error {
@@ -173,16 +175,19 @@ func (l *loader) loadProviders() error {
 	for name, d := range docs {
 		if !d.valid() { // not JSON, or not an object: there is nothing to read
 			l.collect(d)
-			l.leftOut[name] = true
+			l.leftOut[name] = d.firstFault()
 			continue
 		}
 		p := readProvider(d, l.env)
+		if !p.Enabled { // nothing will call it, whatever it lacks
+			d.problems = asWarnings(d.problems)
+		}
 		if d.shipped && !d.valid() && len(p.Keys) > 0 {
 			l.problems = append(l.problems, asWarnings(d.problems)...)
 		}
 		l.collect(d)
 		if !d.valid() {
-			l.leftOut[name] = true
+			l.leftOut[name] = d.firstFault()
 			continue
 		}
 		l.providers[name] = p
@@ -190,7 +195,7 @@ func (l *loader) loadProviders() error {
 	return nil
 }
 
-// asWarnings keeps faults of a shipped file from refusing the operator's own.
+// asWarnings keeps faults of a file that is not used from refusing the others.
 func asWarnings(problems []Problem) []Problem {
 	out := slices.Clone(problems)
 	for i := range out {

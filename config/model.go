@@ -53,7 +53,7 @@ type modelReader struct {
 	file      modelFile
 	env       *Environment
 	providers map[string]*Provider
-	leftOut   map[string]bool // providers whose own file has a fault
+	leftOut   map[string]Problem // the first fault of providers that were left out
 	catalog   *catalog
 	m         *Model
 	timers    Timers   // the model's own
@@ -98,6 +98,9 @@ func (r *modelReader) routes() {
 			r.fault(field+".id", "%q is already the id of the route at line %d; give each route its own", id, first)
 		} else {
 			lines[id] = r.line(field + ".id")
+		}
+		if !r.checkVariables(field+".api_key_env", f.APIKeyEnv) {
+			continue
 		}
 		route := r.route(field, f)
 		route.ID = id
@@ -197,11 +200,12 @@ func resolveTimers(sources ...Timers) Timers {
 // short; "" if the route is usable.
 func (r *modelReader) unusable(field string, f routeFile, route *Route) string {
 	p := route.Provider
+	fault, leftOut := r.leftOut[f.Provider]
 	switch {
 	case f.Provider == "":
 		return "a route names no provider"
-	case p == nil && r.leftOut[f.Provider]:
-		r.warn(field+".provider", "%q is left out because its own file has a fault; the route is skipped", f.Provider)
+	case p == nil && leftOut:
+		r.warn(field+".provider", "%q is left out; the route is skipped until this is mended: %v", f.Provider, fault)
 		return fmt.Sprintf("provider %q is left out because its file has a fault", f.Provider)
 	case p == nil:
 		r.warn(field+".provider", "%q is not defined; the route is skipped%s", f.Provider, didYouMean(f.Provider, slices.Collect(maps.Keys(r.providers))))
