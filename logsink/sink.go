@@ -102,6 +102,9 @@ func (s *Sink) Run(ctx context.Context) error {
 	r := &run{Sink: s, tracker: newTracker(), reachable: time.Now()}
 	open, err := s.store.load(ctx)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop
+		}
 		return err
 	}
 	for _, e := range open {
@@ -131,10 +134,6 @@ func (r *run) handle(ctx context.Context, messages []Message) error {
 			return err
 		}
 	}
-	if now.Sub(r.looked) >= sweepEvery {
-		r.looked = now
-		r.look(ctx, len(messages), now)
-	}
 	b := r.tracker.cut(now)
 	if !r.commit(ctx, b) {
 		return nil // told to stop
@@ -145,6 +144,10 @@ func (r *run) handle(ctx context.Context, messages []Message) error {
 			r.log.Warn("records not acknowledged, they will come again", "error", err)
 			break
 		}
+	}
+	if now.Sub(r.looked) >= sweepEvery {
+		r.looked = now
+		r.look(ctx, len(messages), now)
 	}
 	return nil
 }
@@ -166,11 +169,11 @@ func (r *run) read(data []byte, now time.Time) error {
 	return nil
 }
 
-// look asks how LOG stands and sweeps if the messages in hand are the last. A
-// process that was out of touch with us may still have much to tell, so
-// nothing is closed before LOG has been reachable for as long as the rule that
-// closes it waits.
-func (r *run) look(ctx context.Context, inHand int, now time.Time) {
+// look asks how LOG stands and sweeps if the batch just stored was the last;
+// what that closes goes with the next batch. A process that was out of touch
+// may still have much to tell, so nothing is closed before LOG has been
+// reachable for as long as the rule that closes it waits.
+func (r *run) look(ctx context.Context, size int, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
 	state, err := r.source.State(ctx)
@@ -186,7 +189,7 @@ func (r *run) look(ctx context.Context, inHand int, now time.Time) {
 		s.Lag.Messages = state.Unread + state.Unacked
 		s.Open = len(r.tracker.jobs)
 	})
-	caughtUp := inHand < fetchLimit && state.Unacked <= uint64(inHand)
+	caughtUp := size < fetchLimit && state.Unacked <= uint64(size) // acknowledgements may be on their way
 	if !caughtUp || now.Sub(r.reachable) < silence {
 		return
 	}

@@ -124,14 +124,14 @@ func counts(t *testing.T, s *SQLite) (n struct{ Requests, Attempts, Open int }) 
 	return n
 }
 
-// until runs a Sink until done says that it has done enough, asked after each
-// batch.
+// until runs a Sink until done says that it has done enough, asked between
+// batches.
 func until(t *testing.T, c Config, done func(Stats) bool) Stats {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
-	w := &watched{store: c.Store, after: make(chan struct{}, 1)}
-	c.Store = w
+	w := &watched{Source: c.Source, between: make(chan struct{}, 1)}
+	c.Source = w
 	s := New(c)
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -141,7 +141,7 @@ func until(t *testing.T, c Config, done func(Stats) bool) Stats {
 	})
 	for !done(s.Stats()) && ctx.Err() == nil {
 		select {
-		case <-w.after:
+		case <-w.between:
 		case <-ctx.Done():
 			t.Errorf("the sink does not get there: %+v", s.Stats())
 		}
@@ -151,19 +151,18 @@ func until(t *testing.T, c Config, done func(Stats) bool) Stats {
 	return s.Stats()
 }
 
-// watched tells when a batch was written.
+// watched tells when one batch is done and the next begins.
 type watched struct {
-	store
-	after chan struct{}
+	Source
+	between chan struct{} // never closed
 }
 
-func (w *watched) write(ctx context.Context, b *batch) (written, error) {
-	n, err := w.store.write(ctx, b)
+func (w *watched) Fetch(ctx context.Context, limit int, wait time.Duration) ([]Message, error) {
 	select {
-	case w.after <- struct{}{}:
+	case w.between <- struct{}{}:
 	default:
 	}
-	return n, err
+	return w.Source.Fetch(ctx, limit, wait)
 }
 
 var errKilled = errors.New("killed")

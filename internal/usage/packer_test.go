@@ -126,7 +126,7 @@ func TestPackWaitsTwentyMilliseconds(t *testing.T) {
 		time.Sleep(packAge/2 - 1)
 		synctest.Wait()
 		wantJobs(t, l)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		wantJobs(t, l, "2:a 2:b")
 		if got := p.Pending(); got != 0 {
