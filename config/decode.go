@@ -187,7 +187,11 @@ func (d *document) expandNode(n *node, path string, env *Environment) {
 		case env.open:
 			return ref
 		default:
-			d.fault(path, "the environment variable %s is not set; set it, or write ${%s:-value} to give a default", parts[1], parts[1])
+			other := ", or write ${" + parts[1] + ":-value} to give a default"
+			if d.shipped {
+				other = "" // the file is in the binary
+			}
+			d.fault(path, "the environment variable %s is not set; set it%s", parts[1], other)
 		}
 		return parts[3]
 	})

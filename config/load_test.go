@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -248,5 +249,14 @@ func TestRevision(t *testing.T) {
 		if other == first {
 			t.Errorf("another %s: got the same revision %s", name, other)
 		}
+	}
+}
+
+func TestOverlayComesFirst(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "config/providers/p.json", upstreamAt("file"))
+	s := mustLoad(t, Options{Environ: []string{}, Overlay: fstest.MapFS{"providers/p.json": {Data: []byte(upstreamAt("overlay"))}}})
+	if got := s.Providers["p"].BaseURL; got != "https://overlay.test" {
+		t.Errorf("got %s, want the overlay's", got)
 	}
 }
