@@ -42,6 +42,7 @@ type Input struct {
 	Model     string // as the client asked
 	Mode      Mode
 	RequestID string
+	Created   int64 // Unix seconds for answers that must carry a time; 0 is allowed
 }
 
 // Target is the route that was chosen for it.
@@ -143,7 +144,7 @@ func (x *Exchange) Answer(dst []byte, status int, h http.Header, body []byte) ([
 	}
 	x.seen.readAnswer(x.target.Protocol.Wire(), body)
 	if x.conv != nil {
-		return x.conv.answer(dst, x, body)
+		return x.conv.answer(dst, body), nil
 	}
 	if x.in.Stream {
 		return x.streamFromAnswer(dst, body)

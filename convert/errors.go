@@ -87,10 +87,23 @@ func (x *Exchange) upstreamError(status int, f failure) *llm.Error {
 	if e.Code == "" && e.Kind == llm.NotFound && strings.Contains(strings.ToLower(f.message), "model") {
 		e.Code = "model_not_found"
 	}
+	if x.conv != nil {
+		e.Param = x.clientParam(f)
+	}
 	if e.Message == "" {
 		e.Message = "the provider answered " + statusText(status)
 	}
 	return e
+}
+
+// clientParam is the field at fault as far as it can be told across protocols:
+// Messages puts a path before its message, and has no room for one of others.
+func (x *Exchange) clientParam(f failure) string {
+	path, _, ok := strings.Cut(f.message, ": ")
+	if x.in.Client.Wire() == llm.Anthropic || !ok || path == "" || strings.ContainsAny(path, " \n") || !strings.Contains(path, ".") {
+		return ""
+	}
+	return path
 }
 
 func statusText(status int) string {

@@ -93,7 +93,7 @@ func (s *Stream) Event(dst []byte, e llm.Event) ([]byte, Emitted, error) {
 	}
 	s.finished = s.finished || r.finished
 	if s.conv != nil {
-		return s.convert(dst, e, data, r)
+		return s.convert(dst, data, r)
 	}
 	var out Emitted
 	if r.content && !s.content {

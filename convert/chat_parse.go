@@ -1,0 +1,370 @@
+package convert
+
+import (
+	"strings"
+
+	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
+)
+
+// parseChatRequest reads a Chat Completions request into the shared form.
+func parseChatRequest(body []byte, n *notes) *llm.Request {
+	p := &chatParser{n: n, r: &llm.Request{}}
+	var maxTokens, maxCompletion []byte
+	for name, v := range rawjson.Object(body) {
+		if rawjson.IsNull(v) {
+			continue
+		}
+		switch name {
+		case "model", "stream":
+		case "messages":
+			p.messages(v)
+		case "max_tokens":
+			maxTokens = v
+		case "max_completion_tokens":
+			maxCompletion = v
+		case "temperature":
+			p.r.Temperature = v
+		case "top_p":
+			p.r.TopP = v
+		case "top_k":
+			p.r.TopK = v
+		case "stop":
+			p.r.Stop = stringList(v)
+		case "stream_options":
+			p.r.IncludeUsage = isTrue(rawjson.Get(v, "include_usage"))
+		case "reasoning_effort":
+			p.r.Reasoning.Effort = str(v)
+		case "thinking":
+			readThinking(&p.r.Reasoning, v)
+		case "output_config":
+			p.r.Reasoning.Effort = firstOf(str(rawjson.Get(v, "effort")), p.r.Reasoning.Effort)
+		case "response_format":
+			p.format(v)
+		case "tools", "functions":
+			p.tools(name, v)
+		case "tool_choice", "function_call":
+			p.choice(name, v)
+		case "parallel_tool_calls":
+			p.r.Parallel = boolean(v)
+		case "safety_identifier":
+			p.r.User = str(v)
+		case "user":
+			p.r.User = firstOf(p.r.User, str(v))
+		case "service_tier":
+			p.r.ServiceTier = str(v)
+		default:
+			p.r.Extra = append(p.r.Extra, llm.Field{Path: name, Value: v})
+		}
+	}
+	p.maxTokens(maxTokens, maxCompletion)
+	if len(p.r.Turns) == 0 {
+		n.invalid("messages", "messages must hold at least one message")
+	}
+	return p.r
+}
+
+type chatParser struct {
+	n *notes
+	r *llm.Request
+}
+
+func (p *chatParser) maxTokens(plain, completion []byte) {
+	param, raw := "max_tokens", plain
+	if completion != nil {
+		param, raw = "max_completion_tokens", completion
+		if plain != nil && string(plain) != string(completion) {
+			p.n.dropped("max_tokens")
+		}
+	}
+	if raw == nil {
+		return
+	}
+	limit, ok := rawjson.Int(raw)
+	if !ok || limit <= 0 {
+		p.n.invalid(param, param+" must be a positive whole number")
+		return
+	}
+	p.r.MaxTokens = &limit
+}
+
+// readThinking reads the thinking member of Messages, which Chat Completions
+// clients send as an extension.
+func readThinking(r *llm.Reasoning, v []byte) {
+	r.Raw = v
+	r.Mode = str(rawjson.Get(v, "type"))
+	r.Budget, _ = rawjson.Int(rawjson.Get(v, "budget_tokens"))
+}
+
+func (p *chatParser) format(v []byte) {
+	kind := str(rawjson.Get(v, "type"))
+	if kind == "" || kind == "text" {
+		return
+	}
+	f := &llm.Format{Kind: kind}
+	if s := rawjson.Get(v, "json_schema"); s != nil {
+		f.Name, f.Description = str(rawjson.Get(s, "name")), str(rawjson.Get(s, "description"))
+		f.Schema, f.Strict = object(rawjson.Get(s, "schema")), boolean(rawjson.Get(s, "strict"))
+	}
+	p.r.Format = f
+}
+
+func (p *chatParser) tools(field string, list []byte) {
+	i := 0
+	for v := range rawjson.Array(list) {
+		path := at(field, i)
+		i++
+		if field == "functions" {
+			p.function(path, v, v)
+			p.r.Choice.Legacy = true
+			continue
+		}
+		switch kind := str(rawjson.Get(v, "type")); kind {
+		case "function", "":
+			p.function(path, rawjson.Get(v, "function"), v)
+		case "custom":
+			f := rawjson.Get(v, "custom")
+			p.r.Tools = append(p.r.Tools, llm.Tool{
+				Path: path, Name: str(rawjson.Get(f, "name")), Description: str(rawjson.Get(f, "description")),
+				Schema: rawjson.Get(f, "format"), Custom: true, Raw: v,
+			})
+		default:
+			p.r.Tools = append(p.r.Tools, llm.Tool{Path: path, Server: kind, Raw: v})
+		}
+	}
+}
+
+func (p *chatParser) function(path string, f, whole []byte) {
+	name := str(rawjson.Get(f, "name"))
+	if name == "" {
+		p.n.invalid(path, "the tool has no name")
+		return
+	}
+	p.r.Tools = append(p.r.Tools, llm.Tool{
+		Path: path, Name: name, Description: str(rawjson.Get(f, "description")),
+		Schema: object(rawjson.Get(f, "parameters")), Strict: boolean(rawjson.Get(f, "strict")),
+		Cache: object(rawjson.Get(whole, "cache_control")), Raw: whole,
+	})
+}
+
+var choiceWords = map[string]llm.ChoiceKind{
+	"none": llm.ChoiceNone, "auto": llm.ChoiceAuto, "required": llm.ChoiceAny, "any": llm.ChoiceAny,
+}
+
+func (p *chatParser) choice(field string, v []byte) {
+	c := &p.r.Choice
+	if s, ok := rawjson.Unquote(v); ok {
+		kind, known := choiceWords[s]
+		if !known {
+			p.n.invalid(field, "unknown "+field)
+		}
+		c.Kind = kind
+		return
+	}
+	if field == "function_call" {
+		c.Kind, c.Name, c.Legacy = llm.ChoiceTool, str(rawjson.Get(v, "name")), true
+		return
+	}
+	switch kind := str(rawjson.Get(v, "type")); kind {
+	case "function", "custom":
+		c.Kind, c.Name = llm.ChoiceTool, str(rawjson.Get(v, kind, "name"))
+	case "allowed_tools":
+		allowed := rawjson.Get(v, "allowed_tools")
+		c.Kind = choiceWords[str(rawjson.Get(allowed, "mode"))]
+		c.Allowed = []string{}
+		for t := range rawjson.Array(rawjson.Get(allowed, "tools")) {
+			c.Allowed = append(c.Allowed, str(rawjson.Get(t, str(rawjson.Get(t, "type")), "name")))
+		}
+	default:
+		p.n.invalid(field, "unknown "+field)
+	}
+}
+
+func (p *chatParser) messages(list []byte) {
+	i := 0
+	for m := range rawjson.Array(list) {
+		p.message(at("messages", i), m)
+		i++
+	}
+}
+
+func (p *chatParser) message(path string, m []byte) {
+	content := rawjson.Get(m, "content")
+	t := llm.Turn{Path: path}
+	if !idle(rawjson.Get(m, "name")) && str(rawjson.Get(m, "role")) != "function" {
+		p.n.dropped(path + ".name")
+	}
+	switch role := str(rawjson.Get(m, "role")); role {
+	case "system", "developer":
+		t.Role, t.Blocks = llm.RoleSystem, p.parts(path, content)
+	case "user":
+		t.Role, t.Blocks = llm.RoleUser, p.parts(path, content)
+	case "assistant":
+		t.Role, t.Blocks = llm.RoleAssistant, p.assistant(path, m, content)
+		t.Prefix = isTrue(rawjson.Get(m, "prefix")) || isTrue(rawjson.Get(m, "continue_final_message"))
+	case "tool", "function":
+		t.Role = llm.RoleUser
+		id := str(rawjson.Get(m, "tool_call_id"))
+		if role == "function" {
+			id = p.latestCall(str(rawjson.Get(m, "name")))
+			p.r.Choice.Legacy = true
+		}
+		b := llm.Block{Kind: llm.BlockResult, Path: path, ID: id, Content: p.parts(path, content), Cache: object(rawjson.Get(m, "cache_control"))}
+		t.Blocks = []llm.Block{b}
+	default:
+		p.n.invalid(path+".role", "unknown role")
+		return
+	}
+	p.r.Turns = append(p.r.Turns, t)
+}
+
+// latestCall is the id of the last call of a legacy function, which has no id of
+// its own in Chat Completions.
+func (p *chatParser) latestCall(name string) string {
+	for i := len(p.r.Turns) - 1; i >= 0; i-- {
+		for _, b := range p.r.Turns[i].Blocks {
+			if b.Kind == llm.BlockCall && b.Name == name {
+				return b.ID
+			}
+		}
+	}
+	return ""
+}
+
+// assistant reads an assistant's message: reasoning first, then text, then calls.
+func (p *chatParser) assistant(path string, m, content []byte) []llm.Block {
+	blocks := chatReasoning(m)
+	blocks = append(blocks, p.parts(path, content)...)
+	if s := str(rawjson.Get(m, "refusal")); s != "" {
+		blocks = append(blocks, llm.Block{Kind: llm.BlockRefusal, Path: path + ".refusal", Text: s})
+	}
+	if !rawjson.IsNull(rawjson.Get(m, "audio")) {
+		p.n.refuse(path+".audio", "the target cannot refer to recorded audio")
+	}
+	i := 0
+	for c := range rawjson.Array(rawjson.Get(m, "tool_calls")) {
+		b := chatCall(at(path+".tool_calls", i), c)
+		if b.ID == "" {
+			b.ID = emptyID(len(p.r.Turns), i)
+		}
+		blocks = append(blocks, b)
+		i++
+	}
+	if f := object(rawjson.Get(m, "function_call")); f != nil {
+		p.r.Choice.Legacy = true
+		blocks = append(blocks, llm.Block{
+			Kind: llm.BlockCall, Path: path + ".function_call", ID: emptyID(len(p.r.Turns), 0),
+			Name: str(rawjson.Get(f, "name")), Args: argsText(rawjson.Get(f, "arguments")),
+		})
+	}
+	return blocks
+}
+
+func chatCall(path string, c []byte) llm.Block {
+	b := llm.Block{Kind: llm.BlockCall, Path: path, ID: str(rawjson.Get(c, "id")), Raw: object(rawjson.Get(c, "extra_content"))}
+	if f := rawjson.Get(c, "custom"); object(f) != nil {
+		b.Name, b.Args, b.Custom = str(rawjson.Get(f, "name")), str(rawjson.Get(f, "input")), true
+		return b
+	}
+	f := rawjson.Get(c, "function")
+	b.Name, b.Args = str(rawjson.Get(f, "name")), argsText(rawjson.Get(f, "arguments"))
+	return b
+}
+
+// argsText is a call's arguments as JSON text; some hosts and clients give the
+// object itself.
+func argsText(raw []byte) string {
+	if s, ok := rawjson.Unquote(raw); ok {
+		return s
+	}
+	if rawjson.IsNull(raw) {
+		return ""
+	}
+	return string(raw)
+}
+
+// parts reads a message's content: a string or a list of parts.
+func (p *chatParser) parts(path string, content []byte) []llm.Block {
+	if s, ok := rawjson.Unquote(content); ok {
+		return []llm.Block{{Kind: llm.BlockText, Path: path + ".content", Text: s}}
+	}
+	var blocks []llm.Block
+	i := 0
+	for part := range rawjson.Array(content) {
+		b, ok := p.part(at(path+".content", i), part)
+		i++
+		if !ok {
+			continue
+		}
+		b.Cache = object(rawjson.Get(part, "cache_control"))
+		if bp := object(rawjson.Get(part, "prompt_cache_breakpoint")); bp != nil && b.Cache == nil {
+			b.Cache = cacheBreakpoint(bp)
+			p.n.emulated(b.Path + ".prompt_cache_breakpoint")
+		}
+		blocks = append(blocks, b)
+	}
+	return blocks
+}
+
+// cacheBreakpoint spells OpenAI's explicit breakpoint as cache_control.
+func cacheBreakpoint(raw []byte) []byte {
+	switch ttl := str(rawjson.Get(raw, "ttl")); ttl {
+	case "", "5m", "10m", "30m":
+		return []byte(`{"type":"ephemeral"}`)
+	}
+	return []byte(`{"type":"ephemeral","ttl":"1h"}`)
+}
+
+func (p *chatParser) part(path string, part []byte) (llm.Block, bool) {
+	b := llm.Block{Path: path}
+	switch kind := str(rawjson.Get(part, "type")); kind {
+	case "text", "input_text", "output_text", "":
+		b.Text = str(rawjson.Get(part, "text"))
+	case "refusal":
+		b.Kind, b.Text = llm.BlockRefusal, str(rawjson.Get(part, "refusal"))
+	case "image_url":
+		url := str(rawjson.Get(part, "image_url", "url"))
+		if isString(rawjson.Get(part, "image_url")) {
+			url = str(rawjson.Get(part, "image_url"))
+		}
+		b.Kind, b.Media = llm.BlockImage, mediaFromURL(url)
+		if b.Media.Type == "application/pdf" {
+			b.Kind = llm.BlockDocument
+			p.n.emulated(path)
+		}
+	case "file":
+		b.Kind, b.Media = llm.BlockDocument, chatFile(rawjson.Get(part, "file"))
+	case "input_audio":
+		b.Kind = llm.BlockAudio
+		b.Media = &llm.Media{Type: str(rawjson.Get(part, "input_audio", "format")), Data: str(rawjson.Get(part, "input_audio", "data"))}
+	case "thinking": // Mistral's history: the list of parts came from such a host
+		return b, false
+	default:
+		b.Kind, b.Name, b.Raw = llm.BlockOpaque, kind, part
+	}
+	return b, true
+}
+
+func chatFile(f []byte) *llm.Media {
+	if id := str(rawjson.Get(f, "file_id")); id != "" {
+		return &llm.Media{FileID: id}
+	}
+	m := mediaFromURL(str(rawjson.Get(f, "file_data")))
+	m.Title = str(rawjson.Get(f, "filename"))
+	return m
+}
+
+// mediaFromURL reads a data URL, or keeps any other URL as it is.
+func mediaFromURL(url string) *llm.Media {
+	rest, ok := strings.CutPrefix(url, "data:")
+	if !ok {
+		return &llm.Media{URL: url}
+	}
+	label, data, _ := strings.Cut(rest, ",")
+	kind, encoded := strings.CutSuffix(label, ";base64")
+	kind, _, _ = strings.Cut(kind, ";")
+	if !encoded {
+		return &llm.Media{Type: kind, Text: data}
+	}
+	return &llm.Media{Type: sniff(kind, data), Data: data}
+}

@@ -1,0 +1,390 @@
+package convert
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
+)
+
+// chatReader reads a Chat Completions answer into chunks. Hosts mix text,
+// reasoning and the pieces of several calls in any order; out comes one block
+// after another:
+//
+//   - the open call streams its arguments at once;
+//   - pieces of another call, and text, wait until the open call's arguments are
+//     whole, or until the end;
+//   - any other change of kind closes the open block first.
+type chatReader struct {
+	c       *conversion
+	started bool
+	id      string
+
+	kind    llm.BlockKind // of the open block
+	open    bool
+	call    *callState // the open block where it is a call
+	calls   []*callState
+	byKey   map[string]*callState
+	waiting []held // what came while the open call was incomplete
+
+	form    string   // the field reasoning came in
+	details [][]byte // reasoning_details since the thinking block was opened
+	refusal []byte
+	finish_ string // finish_reason
+	matched string // the stop sequence, where a host tells it
+}
+
+// callState is one tool call as far as it is known.
+type callState struct {
+	id, name string
+	custom   bool
+	extra    []byte // extra_content
+	args     []byte
+	opened   bool
+	closed   bool
+}
+
+// held is text that has to wait for a call to end.
+type held struct {
+	kind llm.BlockKind
+	text string
+}
+
+func newChatReader(c *conversion) chunkReader {
+	return &chatReader{c: c, byKey: map[string]*callState{}}
+}
+
+func (r *chatReader) read(dst []llm.Chunk, data []byte) ([]llm.Chunk, *llm.Error) {
+	for choice := range rawjson.Array(rawjson.Get(data, "choices")) {
+		if n, _ := rawjson.Int(rawjson.Get(choice, "index")); n != 0 {
+			continue // only the first answer was asked for
+		}
+		dst = r.start(dst, data)
+		delta := rawjson.Get(choice, "delta")
+		if object(delta) == nil {
+			delta = rawjson.Get(choice, "message")
+		}
+		var err *llm.Error
+		if dst, err = r.delta(dst, delta); err != nil {
+			return dst, err
+		}
+		r.finish_ = firstOf(str(rawjson.Get(choice, "finish_reason")), r.finish_)
+		for _, name := range []string{"stop_reason", "matched_stop"} { // vLLM, SGLang
+			r.matched = firstOf(r.matched, str(rawjson.Get(choice, name)))
+		}
+	}
+	return dst, nil
+}
+
+func (r *chatReader) start(dst []llm.Chunk, data []byte) []llm.Chunk {
+	if r.started {
+		return dst
+	}
+	r.started = true
+	r.id = str(rawjson.Get(data, "id"))
+	return append(dst, llm.Chunk{Kind: llm.ChunkStart, ID: r.id, Model: str(rawjson.Get(data, "model"))})
+}
+
+// delta reads the pieces of one chunk, or a whole message.
+func (r *chatReader) delta(dst []llm.Chunk, delta []byte) ([]llm.Chunk, *llm.Error) {
+	dst = r.reasoning(dst, delta)
+	content := rawjson.Get(delta, "content")
+	if s, ok := rawjson.Unquote(content); ok {
+		dst = r.text(dst, llm.BlockText, s)
+	}
+	for part := range rawjson.Array(content) { // Mistral
+		dst = r.part(dst, part)
+	}
+	if s := str(rawjson.Get(delta, "refusal")); s != "" {
+		r.refusal = append(r.refusal, s...)
+		dst = r.text(dst, llm.BlockRefusal, s)
+	}
+	position := 0
+	for call := range rawjson.Array(rawjson.Get(delta, "tool_calls")) {
+		var err *llm.Error
+		if dst, err = r.fragment(dst, position, call); err != nil {
+			return dst, err
+		}
+		position++
+	}
+	if f := object(rawjson.Get(delta, "function_call")); f != nil {
+		var o build
+		o.open('{')
+		o.key("index").int(0)
+		o.key("function").raw(f)
+		o.close('}')
+		return r.fragment(dst, 0, o.b)
+	}
+	return dst, nil
+}
+
+// reasoning reads the thinking of a delta, in whichever field the host has it.
+func (r *chatReader) reasoning(dst []llm.Chunk, delta []byte) []llm.Chunk {
+	text, form := "", ""
+	for _, name := range []string{"reasoning_content", "reasoning"} {
+		if s := str(rawjson.Get(delta, name)); s != "" && text == "" {
+			text, form = s, name
+		}
+	}
+	var details [][]byte
+	for d := range rawjson.Array(rawjson.Get(delta, "reasoning_details")) {
+		details = append(details, bytes.Clone(d))
+		if form == "" {
+			text += firstOf(str(rawjson.Get(d, "text")), str(rawjson.Get(d, "summary")))
+		}
+	}
+	if details != nil {
+		form = "reasoning_details"
+	}
+	if form == "" {
+		return dst
+	}
+	dst = r.text(dst, llm.BlockThinking, text)
+	if details != nil && !(r.open && r.kind == llm.BlockThinking) && r.call == nil {
+		dst = r.openBlock(dst, llm.Block{Kind: llm.BlockThinking})
+	}
+	r.form = form
+	r.details = append(r.details, details...)
+	return dst
+}
+
+// part reads one part of a content that is a list.
+func (r *chatReader) part(dst []llm.Chunk, part []byte) []llm.Chunk {
+	switch str(rawjson.Get(part, "type")) {
+	case "text":
+		return r.text(dst, llm.BlockText, str(rawjson.Get(part, "text")))
+	case "thinking":
+		r.form = "thinking_parts"
+		for t := range rawjson.Array(rawjson.Get(part, "thinking")) {
+			dst = r.text(dst, llm.BlockThinking, str(rawjson.Get(t, "text")))
+		}
+	}
+	return dst
+}
+
+// text adds to the open block of that kind, or opens one. Empty text opens
+// nothing.
+func (r *chatReader) text(dst []llm.Chunk, kind llm.BlockKind, s string) []llm.Chunk {
+	if s == "" {
+		return dst
+	}
+	if r.call != nil {
+		if !r.call.whole() {
+			r.waiting = append(r.waiting, held{kind, s})
+			return dst
+		}
+		dst = r.closeBlock(dst)
+	}
+	if !r.open || r.kind != kind {
+		dst = r.openBlock(dst, llm.Block{Kind: kind})
+	}
+	return append(dst, llm.Chunk{Kind: llm.ChunkText, Text: s})
+}
+
+func (r *chatReader) openBlock(dst []llm.Chunk, b llm.Block) []llm.Chunk {
+	dst = r.closeBlock(dst)
+	r.open, r.kind = true, b.Kind
+	return append(dst, llm.Chunk{Kind: llm.ChunkOpen, Block: b})
+}
+
+func (r *chatReader) closeBlock(dst []llm.Chunk) []llm.Chunk {
+	if !r.open {
+		return dst
+	}
+	r.open = false
+	end := llm.Chunk{Kind: llm.ChunkClose}
+	if r.kind == llm.BlockThinking {
+		end.Block.Signature = r.seal()
+	}
+	if r.call != nil {
+		r.call.closed, r.call = true, nil
+	}
+	return append(dst, end)
+}
+
+// seal signs a thinking block with what the host wants to see again.
+func (r *chatReader) seal() string {
+	var data []byte
+	if len(r.details) > 0 {
+		data = append(data, '[')
+		data = append(data, bytes.Join(r.details, []byte(","))...)
+		data = append(data, ']')
+	}
+	r.details = nil
+	return seal(r.c.x.target.Provider, r.form, data)
+}
+
+// whole reports whether the call's arguments are complete.
+func (s *callState) whole() bool { return rawjson.Valid(s.args) }
+
+// fragment reads one piece of a tool call.
+func (r *chatReader) fragment(dst []llm.Chunk, position int, f []byte) ([]llm.Chunk, *llm.Error) {
+	s := r.find(position, f)
+	piece := r.note(s, f)
+	switch {
+	case s.closed:
+		if !blank(piece) {
+			return dst, cutError("the provider sent more of a tool call that had ended", nil)
+		}
+		return dst, nil
+	case r.call == s:
+		if piece != "" {
+			dst = append(dst, llm.Chunk{Kind: llm.ChunkText, Text: piece})
+		}
+		if len(r.waiting) > 0 || r.pending() != nil {
+			return r.drain(dst), nil
+		}
+		return dst, nil
+	case r.call != nil && !r.call.whole(), s.name == "":
+		return dst, nil // its pieces wait in s.args
+	}
+	return r.openCall(dst, s), nil
+}
+
+// find returns the call a piece belongs to: by index, else by id, else by its
+// place. Another id at a known index is another call: some hosts number all 0.
+func (r *chatReader) find(position int, f []byte) *callState {
+	id := str(rawjson.Get(f, "id"))
+	key := "p" + strconv.Itoa(position)
+	if n, ok := rawjson.Int(rawjson.Get(f, "index")); ok {
+		key = "i" + strconv.FormatInt(n, 10)
+	} else if id != "" {
+		key = "id" + id
+	}
+	s := r.byKey[key]
+	if s != nil && (id == "" || s.id == "" || s.id == id) {
+		return s
+	}
+	s = &callState{}
+	r.calls = append(r.calls, s)
+	r.byKey[key] = s
+	if id != "" && key[0] != 'p' { // later pieces may come without id or index
+		r.byKey["p"+strconv.Itoa(position)] = s
+	}
+	return s
+}
+
+// note adds what a piece tells to its call and returns the piece's arguments.
+func (r *chatReader) note(s *callState, f []byte) string {
+	s.id = firstOf(s.id, str(rawjson.Get(f, "id")))
+	fn := rawjson.Get(f, "function")
+	args := argsText(rawjson.Get(fn, "arguments"))
+	if c := rawjson.Get(f, "custom"); object(c) != nil {
+		fn, args, s.custom = c, str(rawjson.Get(c, "input")), true
+	}
+	s.name = firstOf(s.name, str(rawjson.Get(fn, "name")))
+	if x := object(rawjson.Get(f, "extra_content")); x != nil {
+		s.extra = bytes.Clone(x)
+	}
+	s.args = append(s.args, args...)
+	return args
+}
+
+func (r *chatReader) openCall(dst []llm.Chunk, s *callState) []llm.Chunk {
+	if s.id == "" {
+		s.id = "call_" + hash(r.id+"/"+strconv.Itoa(len(r.calls)), 16)
+	}
+	if s.extra != nil { // it must come back with the call, and only thinking has room for it
+		dst = r.openBlock(dst, llm.Block{Kind: llm.BlockThinking})
+		r.form, r.details = "extra_content", [][]byte{s.extra}
+		dst = r.closeBlock(dst)
+	}
+	dst = r.openBlock(dst, llm.Block{Kind: llm.BlockCall, ID: s.id, Name: s.name, Custom: s.custom})
+	r.call, s.opened = s, true
+	if len(s.args) > 0 {
+		dst = append(dst, llm.Chunk{Kind: llm.ChunkText, Text: string(s.args)})
+	}
+	return dst
+}
+
+// pending is the first call that waits to be opened.
+func (r *chatReader) pending() *callState {
+	for _, s := range r.calls {
+		if !s.opened && s.name != "" {
+			return s
+		}
+	}
+	return nil
+}
+
+// drain opens what waited, as long as the open call is whole.
+func (r *chatReader) drain(dst []llm.Chunk) []llm.Chunk {
+	for r.call != nil && r.call.whole() {
+		if s := r.pending(); s != nil {
+			dst = r.openCall(dst, s)
+			continue
+		}
+		if len(r.waiting) == 0 {
+			return dst
+		}
+		dst = r.flushText(dst)
+	}
+	return dst
+}
+
+func (r *chatReader) flushText(dst []llm.Chunk) []llm.Chunk {
+	dst = r.closeBlock(dst)
+	waiting := r.waiting
+	r.waiting = nil
+	for _, h := range waiting {
+		dst = r.text(dst, h.kind, h.text)
+	}
+	return dst
+}
+
+func (r *chatReader) finish(dst []llm.Chunk) ([]llm.Chunk, *llm.Error) {
+	dst = r.start(dst, []byte("{}"))
+	if r.finish_ == "" && r.call != nil && len(r.call.args) > 0 && !r.call.whole() {
+		return dst, cutError("the provider's stream ended inside a tool call", nil)
+	}
+	switch r.finish_ {
+	case "error", "insufficient_system_resource":
+		return dst, llm.NewError(llm.ServerError, "the provider gave up on the answer")
+	}
+	for s := r.pending(); s != nil; s = r.pending() {
+		dst = r.openCall(dst, s)
+	}
+	dst = r.flushText(dst)
+	dst = r.closeBlock(dst)
+	return append(dst, llm.Chunk{Kind: llm.ChunkStop, Stop: r.stop()}), nil
+}
+
+// stopOf maps a finish_reason; those of no list end the turn.
+var stopOf = map[string]llm.StopReason{
+	"stop": llm.StopEnd, "eos": llm.StopEnd, "eos_token": llm.StopEnd, "end_turn": llm.StopEnd, "": llm.StopEnd,
+	"length": llm.StopLength, "max_tokens": llm.StopLength, "model_length": llm.StopLength,
+	"tool_calls": llm.StopTools, "function_call": llm.StopTools, "tool_use": llm.StopTools,
+	"content_filter": llm.StopRefusal, "stop_sequence": llm.StopSequence,
+}
+
+func (r *chatReader) stop() llm.Stop {
+	reason, known := stopOf[strings.ToLower(r.finish_)]
+	if !known {
+		reason = llm.StopEnd
+	}
+	if reason == llm.StopEnd && len(r.calls) > 0 {
+		reason = llm.StopTools // OpenAI itself says stop where the tool was forced
+	}
+	stop := llm.Stop{Reason: reason}
+	if reason == llm.StopRefusal {
+		stop.Explanation = string(r.refusal)
+	}
+	if reason == llm.StopEnd && r.matched != "" && r.matched != r.finish_ {
+		stop.Reason, stop.Sequence = llm.StopSequence, r.matched
+	}
+	return stop
+}
+
+// parseChatAnswer reads a whole answer as if it were a stream of one chunk.
+func parseChatAnswer(c *conversion, body []byte) *llm.Answer {
+	r := newChatReader(c)
+	chunks, _ := r.read(nil, body) // only a stream can contradict itself
+	chunks, _ = r.finish(chunks)
+	var a assembly
+	for _, chunk := range chunks {
+		a.add(chunk)
+	}
+	return &a.Answer
+}

@@ -1,0 +1,374 @@
+package convert
+
+import (
+	"unicode/utf8"
+
+	"model-proxy/internal/llm"
+)
+
+// chatWriter writes chunks as those of Chat Completions.
+type chatWriter struct {
+	c      *conversion
+	id     string
+	kind   llm.BlockKind // of the open block
+	last   llm.BlockKind // of the block before it
+	any    bool          // some block came before
+	text   bool          // text was told
+	runes  int           // characters of text told, for annotations
+	custom bool          // the open call is one of a custom tool
+	call   int           // index of the open call
+	calls  int
+	detail int // index in reasoning_details
+	pieces int
+}
+
+func newChatWriter(c *conversion) chunkWriter { return &chatWriter{c: c, detail: -1} }
+
+func (w *chatWriter) write(dst []byte, c llm.Chunk, n *int) []byte {
+	switch c.Kind {
+	case llm.ChunkStart:
+		w.id = chatID(c.ID)
+		return w.chunk(dst, n, "", func(o *build) {
+			o.key("role").str("assistant")
+			o.key("content").str("")
+		})
+	case llm.ChunkOpen:
+		return w.open(dst, c.Block, n)
+	case llm.ChunkText:
+		return w.piece(dst, c.Text, n)
+	case llm.ChunkClose:
+		return w.close(dst, c.Block, n)
+	}
+	return w.stop(dst, c.Stop, n)
+}
+
+func chatID(id string) string { return "chatcmpl-" + id }
+
+// head writes what all chunks of a stream share.
+func (w *chatWriter) head(o *build) {
+	o.key("id").str(w.id)
+	o.key("object").str("chat.completion.chunk")
+	o.key("created").int(w.c.x.in.Created)
+	o.key("model").str(w.c.x.in.Model)
+}
+
+// chunk writes one chunk whose delta body fills.
+func (w *chatWriter) chunk(dst []byte, n *int, finish string, delta func(o *build)) []byte {
+	*n++
+	o := build{b: append(dst, "data: {"...)}
+	w.head(&o)
+	o.key("choices").open('[')
+	o.open('{')
+	o.key("index").int(0)
+	o.key("delta").open('{')
+	delta(&o)
+	o.close('}')
+	o.key("logprobs").lit("null")
+	o.key("finish_reason").strOrNull(finish)
+	o.close('}')
+	o.close(']')
+	if w.c.includeUsage {
+		o.key("usage").lit("null")
+	}
+	o.close('}')
+	return append(o.b, "\n\n"...)
+}
+
+func (w *chatWriter) open(dst []byte, b llm.Block, n *int) []byte {
+	w.last, w.kind, w.pieces = w.kind, b.Kind, 0
+	apart := w.any && w.last != llm.BlockText
+	w.any = true
+	switch b.Kind {
+	case llm.BlockText:
+		if w.text && apart {
+			return w.content(dst, "\n\n", n)
+		}
+	case llm.BlockThinking:
+		w.detail++
+	case llm.BlockRedacted:
+		w.detail++
+		return w.details(dst, b, n)
+	case llm.BlockCall:
+		w.call, w.custom = w.calls, b.Custom
+		w.calls++
+		return w.chunk(dst, n, "", func(o *build) { w.openCall(o, b) })
+	}
+	return dst
+}
+
+func (w *chatWriter) openCall(o *build, b llm.Block) {
+	if w.c.legacy {
+		o.key("function_call").open('{')
+		o.key("name").str(b.Name)
+		o.key("arguments").str("")
+		o.close('}')
+		return
+	}
+	o.key("tool_calls").open('[')
+	o.open('{')
+	o.key("index").int(int64(w.call))
+	o.key("id").str(b.ID)
+	appendChatCall(o, b, "")
+	o.close('}')
+	o.close(']')
+}
+
+// appendChatCall writes type and function of a call.
+func appendChatCall(o *build, b llm.Block, args string) {
+	kind, field := "function", "arguments"
+	if b.Custom {
+		kind, field = "custom", "input"
+	}
+	o.key("type").str(kind)
+	o.key(kind).open('{')
+	o.key("name").str(b.Name)
+	o.key(field).str(args)
+	o.close('}')
+}
+
+func (w *chatWriter) content(dst []byte, text string, n *int) []byte {
+	w.text = true
+	w.runes += utf8.RuneCountInString(text)
+	return w.chunk(dst, n, "", func(o *build) { o.key("content").str(text) })
+}
+
+func (w *chatWriter) details(dst []byte, b llm.Block, n *int) []byte {
+	return w.chunk(dst, n, "", func(o *build) {
+		if b.Kind == llm.BlockThinking && b.Text != "" {
+			o.key("reasoning_content").str(b.Text)
+		}
+		o.key("reasoning_details").open('[')
+		appendDetail(o, b, w.detail)
+		o.close(']')
+	})
+}
+
+func (w *chatWriter) piece(dst []byte, text string, n *int) []byte {
+	w.pieces++
+	switch w.kind {
+	case llm.BlockText:
+		return w.content(dst, text, n)
+	case llm.BlockThinking:
+		return w.details(dst, llm.Block{Kind: llm.BlockThinking, Text: text}, n)
+	case llm.BlockRefusal:
+		return w.chunk(dst, n, "", func(o *build) { o.key("refusal").str(text) })
+	case llm.BlockCall:
+		return w.arguments(dst, text, n)
+	}
+	return dst
+}
+
+func (w *chatWriter) arguments(dst []byte, text string, n *int) []byte {
+	return w.chunk(dst, n, "", func(o *build) {
+		if w.c.legacy {
+			o.key("function_call").open('{')
+			o.key("arguments").str(text)
+			o.close('}')
+			return
+		}
+		kind, field := "function", "arguments"
+		if w.custom {
+			kind, field = "custom", "input"
+		}
+		o.key("tool_calls").open('[')
+		o.open('{')
+		o.key("index").int(int64(w.call))
+		o.key(kind).open('{')
+		o.key(field).str(text)
+		o.close('}')
+		o.close('}')
+		o.close(']')
+	})
+}
+
+func (w *chatWriter) close(dst []byte, b llm.Block, n *int) []byte {
+	switch {
+	case w.kind == llm.BlockCall && w.pieces == 0 && !w.custom:
+		return w.arguments(dst, "{}", n)
+	case w.kind == llm.BlockThinking && b.Signature != "":
+		return w.details(dst, llm.Block{Kind: llm.BlockThinking, Signature: b.Signature}, n)
+	case w.kind == llm.BlockText && len(b.Annotations) > 0:
+		return w.chunk(dst, n, "", func(o *build) { appendAnnotations(o, b.Annotations) })
+	}
+	return dst
+}
+
+// appendAnnotations writes citations of web pages.
+func appendAnnotations(o *build, notes []llm.Annotation) {
+	o.key("annotations").open('[')
+	for _, a := range notes {
+		o.open('{')
+		o.key("type").str("url_citation")
+		o.key("url_citation").open('{')
+		o.key("url").str(a.URL)
+		o.key("title").str(a.Title)
+		o.key("start_index").int(int64(a.Start))
+		o.key("end_index").int(int64(a.End))
+		o.close('}')
+		o.close('}')
+	}
+	o.close(']')
+}
+
+// finishOf maps why an answer ended to finish_reason.
+var finishOf = map[llm.StopReason]string{
+	llm.StopEnd: "stop", llm.StopSequence: "stop", llm.StopTools: "tool_calls", llm.StopRefusal: "content_filter",
+	llm.StopLength: "length", llm.StopContext: "length", llm.StopPause: "length", llm.StopCompact: "length",
+}
+
+func (c *conversion) finishReason(s llm.Stop) string {
+	if s.Reason == llm.StopTools && c.legacy {
+		return "function_call"
+	}
+	return firstOf(finishOf[s.Reason], "stop")
+}
+
+func (w *chatWriter) stop(dst []byte, s llm.Stop, n *int) []byte {
+	if s.Reason == llm.StopRefusal && s.Explanation != "" {
+		dst = w.chunk(dst, n, "", func(o *build) { o.key("refusal").str(s.Explanation) })
+	}
+	dst = w.chunk(dst, n, w.c.finishReason(s), func(*build) {})
+	if w.c.includeUsage {
+		*n++
+		o := build{b: append(dst, "data: {"...)}
+		w.head(&o)
+		o.key("choices").lit("[]")
+		o.key("usage")
+		appendChatUsage(&o, w.c.x.Usage())
+		o.close('}')
+		dst = append(o.b, "\n\n"...)
+	}
+	*n++
+	return append(dst, "data: [DONE]\n\n"...)
+}
+
+// appendChatUsage writes a usage whose prompt includes cached tokens.
+func appendChatUsage(o *build, u llm.Usage) {
+	o.open('{')
+	o.key("prompt_tokens").int(u.Prompt)
+	o.key("completion_tokens").int(u.Completion)
+	o.key("total_tokens").int(u.Prompt + u.Completion)
+	o.key("prompt_tokens_details").open('{')
+	o.key("cached_tokens").int(u.CachedRead)
+	o.key("cache_write_tokens").int(u.CachedWrite)
+	o.close('}')
+	if u.Reasoning > 0 {
+		o.key("completion_tokens_details").open('{')
+		o.key("reasoning_tokens").int(u.Reasoning)
+		o.close('}')
+	}
+	o.close('}')
+}
+
+// buildChatAnswer writes a whole answer.
+func buildChatAnswer(c *conversion, dst []byte, a *llm.Answer) []byte {
+	o := &build{b: dst}
+	o.b = append(o.b, '{')
+	o.key("id").str(chatID(a.ID))
+	o.key("object").str("chat.completion")
+	o.key("created").int(c.x.in.Created)
+	o.key("model").str(c.x.in.Model)
+	o.key("choices").open('[')
+	o.open('{')
+	o.key("index").int(0)
+	o.key("message").open('{')
+	appendChatMessage(o, c, a)
+	o.close('}')
+	o.key("logprobs").lit("null")
+	o.key("finish_reason").str(c.finishReason(a.Stop))
+	o.close('}')
+	o.close(']')
+	if u := c.x.Usage(); u.Source == llm.UsageProvider {
+		o.key("usage")
+		appendChatUsage(o, u)
+	}
+	o.close('}')
+	return o.b
+}
+
+// chatParts are an answer's blocks sorted by where a message keeps them.
+type chatParts struct {
+	content, refusal, reasoning string
+	hasText                     bool
+	thoughts, calls             []llm.Block
+	notes                       []llm.Annotation
+}
+
+func chatPartsOf(a *llm.Answer) chatParts {
+	var p chatParts
+	for i, b := range a.Blocks {
+		switch b.Kind {
+		case llm.BlockText:
+			if p.content != "" && i > 0 && a.Blocks[i-1].Kind != llm.BlockText {
+				p.content += "\n\n"
+			}
+			start := utf8.RuneCountInString(p.content)
+			p.content += b.Text
+			p.hasText = p.hasText || b.Text != ""
+			for _, n := range b.Annotations {
+				n.Start, n.End = start, utf8.RuneCountInString(p.content)
+				p.notes = append(p.notes, n)
+			}
+		case llm.BlockRefusal:
+			p.refusal += b.Text
+		case llm.BlockThinking, llm.BlockRedacted:
+			p.thoughts = append(p.thoughts, b)
+			if b.Text != "" && p.reasoning != "" {
+				p.reasoning += "\n\n"
+			}
+			p.reasoning += b.Text
+		case llm.BlockCall:
+			p.calls = append(p.calls, b)
+		}
+	}
+	if a.Stop.Reason == llm.StopRefusal {
+		p.refusal = firstOf(a.Stop.Explanation, p.refusal)
+	}
+	return p
+}
+
+func appendChatMessage(o *build, c *conversion, a *llm.Answer) {
+	p := chatPartsOf(a)
+	o.key("role").str("assistant")
+	if p.hasText {
+		o.key("content").str(p.content)
+	} else {
+		o.key("content").lit("null")
+	}
+	o.key("refusal").strOrNull(p.refusal)
+	if p.reasoning != "" {
+		o.key("reasoning_content").str(p.reasoning)
+	}
+	if len(p.thoughts) > 0 {
+		o.key("reasoning_details").open('[')
+		for i, b := range p.thoughts {
+			appendDetail(o, b, i)
+		}
+		o.close(']')
+	}
+	if p.notes != nil {
+		appendAnnotations(o, p.notes)
+	}
+	if len(p.calls) == 0 {
+		return
+	}
+	if c.legacy {
+		o.key("function_call").open('{')
+		o.key("name").str(p.calls[0].Name)
+		o.key("arguments").str(firstOf(p.calls[0].Args, "{}"))
+		o.close('}')
+		return
+	}
+	o.key("tool_calls").open('[')
+	for _, b := range p.calls {
+		args := b.Args
+		if !b.Custom {
+			args = firstOf(args, "{}")
+		}
+		o.open('{')
+		o.key("id").str(b.ID)
+		appendChatCall(o, b, args)
+		o.close('}')
+	}
+	o.close(']')
+}

@@ -1,0 +1,250 @@
+package convert
+
+import (
+	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
+)
+
+// protocol is what convert knows of one wire format: how to read requests and
+// answers into the shared form, and how to write them from it. A new format is
+// one more of these, whatever others there are.
+type protocol struct {
+	parseRequest func(body []byte, n *notes) *llm.Request
+	buildRequest func(c *conversion, r *llm.Request) []byte
+	parseAnswer  func(c *conversion, body []byte) *llm.Answer
+	buildAnswer  func(c *conversion, dst []byte, a *llm.Answer) []byte
+	newReader    func(c *conversion) chunkReader
+	newWriter    func(c *conversion) chunkWriter
+}
+
+// protocols is the table of wire formats.
+var protocols = map[llm.Protocol]protocol{
+	llm.OpenAI: {
+		parseRequest: parseChatRequest, buildRequest: buildChatRequest,
+		parseAnswer: parseChatAnswer, buildAnswer: buildChatAnswer,
+		newReader: newChatReader, newWriter: newChatWriter,
+	},
+	llm.Anthropic: {
+		parseRequest: parseMessagesRequest, buildRequest: buildMessagesRequest,
+		parseAnswer: parseMessagesAnswer, buildAnswer: buildMessagesAnswer,
+		newReader: newMessagesReader, newWriter: newMessagesWriter,
+	},
+}
+
+// chunkReader turns an upstream's events into chunks. data is valid JSON and no
+// error event. finish is called once, when the upstream's terminal event or a
+// legal end was seen.
+type chunkReader interface {
+	read(dst []llm.Chunk, data []byte) ([]llm.Chunk, *llm.Error)
+	finish(dst []llm.Chunk) ([]llm.Chunk, *llm.Error)
+}
+
+// chunkWriter turns chunks into a client's events. It counts them in n.
+type chunkWriter interface {
+	write(dst []byte, c llm.Chunk, n *int) []byte
+}
+
+// conversion is what one exchange between two protocols keeps.
+type conversion struct {
+	x      *Exchange
+	notes  notes
+	client protocol
+	target protocol
+
+	names        map[string]string // tool names sent in place of the client's → the client's
+	custom       map[string]bool   // tools that the client called custom and that went as functions
+	legacy       bool              // the client speaks of functions, not tools
+	includeUsage bool              // the client wants a stream's usage
+	jsonTool     bool              // calls of jsonToolName are the answer's text
+	unfence      bool              // a code fence around the whole answer is to go
+	prefill      string            // what the answer may repeat at its start
+}
+
+// unsupported refuses a pair of protocols that cannot be converted.
+func unsupported(x *Exchange) error {
+	return &llm.Error{
+		Kind: llm.BadRequest, Param: "model", Code: "unsupported_by_target",
+		Message: "the model's provider cannot serve " + string(x.in.Endpoint),
+	}
+}
+
+func (x *Exchange) newConversion() (*conversion, bool) {
+	client, ok1 := protocols[x.in.Client.Wire()]
+	target, ok2 := protocols[x.target.Protocol.Wire()]
+	return &conversion{x: x, client: client, target: target, notes: notes{mode: x.in.Mode}}, ok1 && ok2
+}
+
+// convertRequest writes the client's request in the target's protocol.
+func (x *Exchange) convertRequest() ([]byte, error) {
+	c, ok := x.newConversion()
+	if !ok || x.in.Endpoint == llm.Embeddings || x.in.Endpoint == llm.CountTokens {
+		return nil, unsupported(x)
+	}
+	if err := rawjson.Validate(x.in.Body); err != nil {
+		return nil, llm.NewError(llm.BadRequest, "the request body is not valid JSON: "+err.Error())
+	}
+	x.conv = c
+	r := c.client.parseRequest(x.in.Body, &c.notes)
+	if c.notes.err != nil {
+		return nil, c.notes.err
+	}
+	c.includeUsage = r.IncludeUsage
+	c.legacy = r.Choice.Legacy
+	body := c.target.buildRequest(c, r)
+	if c.notes.err != nil {
+		return nil, c.notes.err
+	}
+	x.warnings = c.notes.list
+	var e rawjson.Edits
+	addDefaults(&e, body, x.Endpoint(), x.target.Defaults)
+	if !e.Empty() {
+		body = e.Append(nil, body)
+	}
+	return body, nil
+}
+
+// answer writes a whole answer of the upstream as the client wants it.
+func (c *conversion) answer(dst []byte, body []byte) []byte {
+	a := c.target.parseAnswer(c, body)
+	c.mendAnswer(a)
+	dst = c.writeAnswer(dst, a)
+	c.x.warnings = c.notes.list
+	return dst
+}
+
+func (c *conversion) writeAnswer(dst []byte, a *llm.Answer) []byte {
+	if !c.x.in.Stream {
+		return c.client.buildAnswer(c, dst, a)
+	}
+	w, events := c.client.newWriter(c), 0
+	for _, chunk := range answerChunks(a) {
+		dst = w.write(dst, chunk, &events)
+	}
+	return dst
+}
+
+// streamFromAnswer gives a whole answer of the client's own protocol to a client
+// that asked for a stream.
+func (x *Exchange) streamFromAnswer(dst, body []byte) ([]byte, error) {
+	c, ok := x.newConversion()
+	if !ok {
+		return dst, cutError("the provider sent no event stream", nil)
+	}
+	c.includeUsage = !x.hideUsage
+	return c.writeAnswer(dst, c.target.parseAnswer(c, body)), nil
+}
+
+// streamConversion turns an upstream's stream into a client's, or into a whole
+// answer for a client that wants no stream.
+type streamConversion struct {
+	c      *conversion
+	reader chunkReader
+	writer chunkWriter // nil: the answer is assembled
+	mend   *mender
+	chunks []llm.Chunk
+	whole  assembly
+	half   string // of a character whose other half is still to come
+	err    *llm.Error
+}
+
+func newStreamConversion(x *Exchange) *streamConversion {
+	c := x.conv
+	if c == nil {
+		same, ok := x.newConversion()
+		if !ok {
+			return &streamConversion{err: cutError("the provider sent an event stream for a plain request", nil)}
+		}
+		c = same
+	}
+	s := &streamConversion{c: c, reader: c.target.newReader(c), mend: newMender(c)}
+	if x.in.Stream {
+		s.writer = c.client.newWriter(c)
+	}
+	return s
+}
+
+// convert passes one event through reader and writer.
+func (s *Stream) convert(dst []byte, data []byte, r reading) ([]byte, Emitted, error) {
+	v := s.conv
+	if v.err != nil {
+		s.failed = v.err
+		return dst, Emitted{}, v.err
+	}
+	var out Emitted
+	var err *llm.Error
+	v.chunks = v.chunks[:0]
+	if data[0] == '{' {
+		v.chunks, err = v.reader.read(v.chunks, data)
+	}
+	if err == nil && r.done {
+		s.done = true
+		v.chunks, err = v.reader.finish(v.chunks)
+	}
+	dst = s.emit(dst, &out)
+	if err != nil {
+		s.failed = err
+		return dst, out, err
+	}
+	return dst, out, nil
+}
+
+// emit writes the chunks that are ready.
+func (s *Stream) emit(dst []byte, out *Emitted) []byte {
+	v := s.conv
+	for _, chunk := range v.mend.pass(v.chunks) {
+		if v.writer == nil {
+			v.whole.add(chunk)
+			continue
+		}
+		if chunk.Kind == llm.ChunkText {
+			if chunk.Text = v.mendHalves(chunk.Text); chunk.Text == "" {
+				continue
+			}
+		} else if v.half != "" { // the other half never came
+			dst = v.writer.write(dst, llm.Chunk{Kind: llm.ChunkText, Text: v.half}, &out.Events)
+			v.half = ""
+		}
+		dst = v.writer.write(dst, chunk, &out.Events)
+		if !s.content && (chunk.Kind == llm.ChunkText || chunk.Kind == llm.ChunkOpen && chunk.Block.Kind == llm.BlockCall) {
+			s.content, out.Content = true, true
+		}
+		out.Done = out.Done || chunk.Kind == llm.ChunkStop
+	}
+	return dst
+}
+
+// mendHalves keeps the first half of a surrogate pair back for the next piece:
+// told apart, both would turn into replacement characters.
+func (v *streamConversion) mendHalves(text string) string {
+	if v.half == "" && rawjson.HeldBack(text) == 0 {
+		return text
+	}
+	text = v.half + text
+	n := len(text) - rawjson.HeldBack(text)
+	v.half = text[n:]
+	return text[:n]
+}
+
+// endConversion is End for a stream that is converted or assembled.
+func (s *Stream) endConversion(dst []byte) ([]byte, error) {
+	v := s.conv
+	if !s.done {
+		if !s.finished || s.x.target.Protocol.Wire() != llm.OpenAI {
+			s.failed = cutError("the provider's stream ended before the answer was complete", nil)
+			return dst, s.failed
+		}
+		s.done = true
+		var err *llm.Error
+		if v.chunks, err = v.reader.finish(v.chunks[:0]); err != nil {
+			s.failed = err
+			return dst, err
+		}
+		var out Emitted
+		dst = s.emit(dst, &out)
+	}
+	if v.writer == nil {
+		v.c.x.warnings = v.c.notes.list
+		return v.c.client.buildAnswer(v.c, dst, &v.whole.Answer), nil
+	}
+	return dst, nil
+}

@@ -1,0 +1,213 @@
+package convert
+
+import (
+	"strings"
+
+	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
+)
+
+// parseMessagesRequest reads a Messages request into the shared form.
+func parseMessagesRequest(body []byte, n *notes) *llm.Request {
+	p := &messagesParser{n: n, r: &llm.Request{IncludeUsage: true}}
+	if system := rawjson.Get(body, "system"); !rawjson.IsNull(system) {
+		p.r.Turns = append(p.r.Turns, llm.Turn{Role: llm.RoleSystem, Path: "system", Blocks: p.content("system", system)})
+	}
+	for name, v := range rawjson.Object(body) {
+		if rawjson.IsNull(v) {
+			continue
+		}
+		switch name {
+		case "model", "stream", "system":
+		case "messages":
+			p.messages(v)
+		case "max_tokens":
+			p.maxTokens(v)
+		case "temperature":
+			p.r.Temperature = v
+		case "top_p":
+			p.r.TopP = v
+		case "top_k":
+			p.r.TopK = v
+		case "stop_sequences":
+			p.r.Stop = stringList(v)
+		case "thinking":
+			readThinking(&p.r.Reasoning, v)
+		case "output_config":
+			p.r.Reasoning.Effort = str(rawjson.Get(v, "effort"))
+			p.format(rawjson.Get(v, "format"))
+		case "output_format":
+			p.format(v)
+		case "tools":
+			p.tools(v)
+		case "tool_choice":
+			p.choice(v)
+		case "metadata":
+			p.r.User = str(rawjson.Get(v, "user_id"))
+		case "service_tier":
+			p.r.ServiceTier = str(v)
+		default:
+			p.r.Extra = append(p.r.Extra, llm.Field{Path: name, Value: v})
+		}
+	}
+	if p.asked == 0 {
+		n.invalid("messages", "messages must hold at least one message")
+	}
+	return p.r
+}
+
+type messagesParser struct {
+	n     *notes
+	r     *llm.Request
+	asked int // messages
+}
+
+func (p *messagesParser) maxTokens(v []byte) {
+	limit, ok := rawjson.Int(v)
+	switch {
+	case !ok || limit < 0:
+		p.n.invalid("max_tokens", "max_tokens must be a whole number of at least 0")
+	case limit == 0:
+		p.n.refuse("max_tokens", "the target cannot warm a cache without answering")
+	}
+	p.r.MaxTokens = &limit
+}
+
+func (p *messagesParser) format(v []byte) {
+	if schema := object(rawjson.Get(v, "schema")); schema != nil {
+		p.r.Format = &llm.Format{Kind: "json_schema", Schema: schema}
+	}
+}
+
+func (p *messagesParser) tools(list []byte) {
+	i := 0
+	for v := range rawjson.Array(list) {
+		t := llm.Tool{
+			Path: at("tools", i), Name: str(rawjson.Get(v, "name")), Description: str(rawjson.Get(v, "description")),
+			Schema: object(rawjson.Get(v, "input_schema")), Strict: boolean(rawjson.Get(v, "strict")),
+			Cache: object(rawjson.Get(v, "cache_control")), Examples: rawjson.Get(v, "input_examples"), Raw: v,
+		}
+		i++
+		if kind := str(rawjson.Get(v, "type")); kind != "" && kind != "custom" {
+			t.Server = kind
+		}
+		if isTrue(rawjson.Get(v, "defer_loading")) {
+			p.n.refuse(t.Path+".defer_loading", "the target cannot load tools later")
+		}
+		for _, caller := range stringList(rawjson.Get(v, "allowed_callers")) {
+			if caller != "direct" {
+				p.n.refuse(t.Path+".allowed_callers", "the target calls tools directly only")
+			}
+		}
+		p.r.Tools = append(p.r.Tools, t)
+	}
+}
+
+var messagesChoice = map[string]llm.ChoiceKind{
+	"auto": llm.ChoiceAuto, "any": llm.ChoiceAny, "tool": llm.ChoiceTool, "none": llm.ChoiceNone,
+}
+
+func (p *messagesParser) choice(v []byte) {
+	kind, known := messagesChoice[str(rawjson.Get(v, "type"))]
+	if !known {
+		p.n.invalid("tool_choice", "unknown tool_choice")
+		return
+	}
+	p.r.Choice.Kind, p.r.Choice.Name = kind, str(rawjson.Get(v, "name"))
+	if serial := boolean(rawjson.Get(v, "disable_parallel_tool_use")); serial != nil {
+		parallel := !*serial
+		p.r.Parallel = &parallel
+	}
+}
+
+func (p *messagesParser) messages(list []byte) {
+	for m := range rawjson.Array(list) {
+		path := at("messages", p.asked)
+		p.asked++
+		t := llm.Turn{Path: path, Role: llm.Role(str(rawjson.Get(m, "role")))}
+		switch t.Role {
+		case llm.RoleUser, llm.RoleAssistant, llm.RoleSystem:
+		default:
+			p.n.invalid(path+".role", "unknown role")
+			return
+		}
+		t.Blocks = p.content(path+".content", rawjson.Get(m, "content"))
+		p.r.Turns = append(p.r.Turns, t)
+	}
+	if n := len(p.r.Turns); n > 0 && p.r.Turns[n-1].Role == llm.RoleAssistant {
+		p.r.Turns[n-1].Prefix = true
+	}
+}
+
+// content reads a string or a list of blocks.
+func (p *messagesParser) content(path string, v []byte) []llm.Block {
+	if s, ok := rawjson.Unquote(v); ok {
+		return []llm.Block{{Kind: llm.BlockText, Path: path, Text: s}}
+	}
+	var blocks []llm.Block
+	i := 0
+	for b := range rawjson.Array(v) {
+		blocks = append(blocks, p.block(at(path, i), b))
+		i++
+	}
+	return blocks
+}
+
+func (p *messagesParser) block(path string, v []byte) llm.Block {
+	b := llm.Block{Path: path, Cache: object(rawjson.Get(v, "cache_control"))}
+	switch kind := str(rawjson.Get(v, "type")); kind {
+	case "text":
+		b.Text = str(rawjson.Get(v, "text"))
+	case "thinking":
+		b.Kind, b.Text, b.Signature = llm.BlockThinking, str(rawjson.Get(v, "thinking")), str(rawjson.Get(v, "signature"))
+	case "redacted_thinking":
+		b.Kind, b.Signature = llm.BlockRedacted, str(rawjson.Get(v, "data"))
+	case "tool_use":
+		b.Kind, b.ID, b.Name = llm.BlockCall, str(rawjson.Get(v, "id")), str(rawjson.Get(v, "name"))
+		b.Args = argsText(rawjson.Get(v, "input"))
+	case "tool_result":
+		b.Kind, b.ID = llm.BlockResult, str(rawjson.Get(v, "tool_use_id"))
+		b.Content = p.content(path+".content", rawjson.Get(v, "content"))
+		b.IsError = isTrue(rawjson.Get(v, "is_error"))
+	case "image":
+		b.Kind, b.Media = llm.BlockImage, p.source(path, rawjson.Get(v, "source"))
+	case "document":
+		b.Kind, b.Media = llm.BlockDocument, p.source(path, rawjson.Get(v, "source"))
+		b.Media.Title, b.Media.Context = str(rawjson.Get(v, "title")), str(rawjson.Get(v, "context"))
+		if isTrue(rawjson.Get(v, "citations", "enabled")) {
+			p.n.dropped(path + ".citations")
+		}
+	case "search_result":
+		b.Text = searchText(v)
+		p.n.emulated(path)
+	default:
+		b.Kind, b.Name, b.Raw = llm.BlockOpaque, kind, v
+	}
+	return b
+}
+
+// searchText tells a search_result as text.
+func searchText(v []byte) string {
+	lines := []string{str(rawjson.Get(v, "title")), str(rawjson.Get(v, "source"))}
+	for c := range rawjson.Array(rawjson.Get(v, "content")) {
+		lines = append(lines, str(rawjson.Get(c, "text")))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (p *messagesParser) source(path string, s []byte) *llm.Media {
+	m := &llm.Media{Type: str(rawjson.Get(s, "media_type"))}
+	switch str(rawjson.Get(s, "type")) {
+	case "base64":
+		m.Data = str(rawjson.Get(s, "data"))
+	case "url":
+		m.URL = str(rawjson.Get(s, "url"))
+	case "text":
+		m.Text = str(rawjson.Get(s, "data"))
+	case "file":
+		m.FileID = str(rawjson.Get(s, "file_id"))
+	case "content":
+		m.Parts = p.content(path+".source.content", rawjson.Get(s, "content"))
+	}
+	return m
+}

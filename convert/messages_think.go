@@ -1,0 +1,253 @@
+package convert
+
+import (
+	"strconv"
+
+	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
+)
+
+func number64(n int64) string { return strconv.FormatInt(n, 10) }
+
+// minBudget is the least thinking.budget_tokens that Messages takes.
+const minBudget = 1024
+
+var budgetOf = map[string]int64{"minimal": minBudget, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 32768}
+
+// thinking is the thinking and output_config.effort of a request for Messages.
+type thinking struct {
+	mode   string // "" is nothing
+	budget int64
+	effort string
+	raw    []byte // as the client itself wrote it
+}
+
+func (t thinking) on() bool { return t.mode == "enabled" || t.mode == "adaptive" }
+
+// plan settles how the model is to think: the client's own thinking, else what
+// its effort comes to, and none where it cannot be.
+func (b *messagesBuilder) plan() thinking {
+	var t thinking
+	r := b.r.Reasoning
+	switch {
+	case r.Raw != nil:
+		t = thinking{mode: r.Mode, budget: r.Budget, raw: r.Raw, effort: r.Effort}
+	case r.Effort == "":
+		return t
+	case b.cap.Thinking == "none":
+		b.n.dropped("reasoning_effort")
+		return t
+	case b.cap.Thinking == "budget":
+		t = b.budget(r.Effort)
+	default:
+		t = b.adaptive(r.Effort)
+	}
+	if t.on() && b.forced() {
+		b.n.dropped("reasoning_effort")
+		return thinking{effort: t.effort}
+	}
+	if t.mode == "enabled" && b.lacksThinking() {
+		b.n.emulated("reasoning_effort")
+		return thinking{effort: t.effort}
+	}
+	return t
+}
+
+func (b *messagesBuilder) thinks() bool { return b.plan().on() }
+
+func (b *messagesBuilder) budget(effort string) thinking {
+	if effort == "none" {
+		return thinking{}
+	}
+	budget, known := budgetOf[effort]
+	if effort == "max" {
+		budget, known = b.max-minBudget, true
+	}
+	if !known {
+		b.n.invalid("reasoning_effort", "unknown reasoning_effort")
+		return thinking{}
+	}
+	budget = min(budget, b.max-minBudget)
+	if budget < minBudget {
+		b.n.dropped("reasoning_effort")
+		return thinking{}
+	}
+	return thinking{mode: "enabled", budget: budget}
+}
+
+// levels are the efforts from least to most.
+var levels = []string{"minimal", "low", "medium", "high", "xhigh", "max"}
+
+func (b *messagesBuilder) adaptive(effort string) thinking {
+	if effort == "none" {
+		if b.cap.ThinkingCanBeDisabled != nil && !*b.cap.ThinkingCanBeDisabled {
+			return thinking{effort: "low"}
+		}
+		return thinking{mode: "disabled"}
+	}
+	listed := b.cap.EffortLevels
+	if listed == nil {
+		listed = []string{"low", "medium", "high", "max"}
+	}
+	level := nearest(effort, listed)
+	if level == "" {
+		b.n.invalid("reasoning_effort", "unknown reasoning_effort")
+		return thinking{}
+	}
+	if level != effort && effort != "minimal" {
+		b.n.clamped("reasoning_effort", effort, level)
+	}
+	return thinking{mode: "adaptive", effort: level}
+}
+
+// nearest returns the listed level next below effort, else the lowest above it;
+// "" if effort is no level at all.
+func nearest(effort string, listed []string) string {
+	want := -1
+	for i, l := range levels {
+		if l == effort {
+			want = i
+		}
+	}
+	if want < 0 {
+		return ""
+	}
+	for i := want; i >= 0; i-- {
+		if contains(listed, levels[i]) {
+			return levels[i]
+		}
+	}
+	for _, l := range levels[want:] {
+		if contains(listed, l) {
+			return l
+		}
+	}
+	return ""
+}
+
+// lacksThinking reports whether the calls being answered came without the
+// thinking that led to them, which Messages refuses while a budget is set.
+func (b *messagesBuilder) lacksThinking() bool {
+	for i := len(b.turns) - 1; i > 0; i-- {
+		t := b.turns[i]
+		if t.Role != llm.RoleUser {
+			continue
+		}
+		if len(t.Blocks) == 0 || t.Blocks[0].Kind != llm.BlockResult {
+			return false
+		}
+		k := b.turns[i-1].Blocks[0].Kind
+		return k != llm.BlockThinking && k != llm.BlockRedacted
+	}
+	return false
+}
+
+// reasoning writes thinking and output_config.
+func (b *messagesBuilder) reasoning() {
+	t := b.plan()
+	switch {
+	case t.raw != nil:
+		b.o.key("thinking").raw(t.raw)
+	case t.mode == "enabled":
+		b.o.key("thinking").open('{')
+		b.o.key("type").str("enabled")
+		b.o.key("budget_tokens").int(t.budget)
+		b.o.close('}')
+	case t.mode != "":
+		b.o.key("thinking").open('{')
+		b.o.key("type").str(t.mode)
+		b.o.close('}')
+	}
+	schema := b.nativeSchema()
+	if t.effort == "" && schema == nil {
+		return
+	}
+	b.o.key("output_config").open('{')
+	if t.effort != "" {
+		b.o.key("effort").str(t.effort)
+	}
+	if schema != nil {
+		b.o.key("format").open('{')
+		b.o.key("type").str("json_schema")
+		b.o.key("schema").raw(schema)
+		b.o.close('}')
+	}
+	b.o.close('}')
+}
+
+// nativeSchema is the schema for output_config.format, nil where the format is
+// asked for by other means or not at all.
+func (b *messagesBuilder) nativeSchema() []byte {
+	f := b.r.Format
+	if f == nil || f.Kind != "json_schema" || f.Schema == nil || b.c.jsonTool {
+		return nil
+	}
+	schema, _ := strictSchema(f.Schema)
+	if f.Description != "" && rawjson.Get(schema, "description") == nil {
+		var e rawjson.Edits
+		e.Add("description", rawjson.AppendString(nil, f.Description))
+		schema = e.Append(nil, schema)
+	}
+	return schema
+}
+
+// structured prepares what the answer's format needs besides output_config: a
+// line in the system prompt, or a tool whose arguments are the answer.
+func (b *messagesBuilder) structured() {
+	f := b.r.Format
+	if f == nil {
+		return
+	}
+	switch {
+	case f.Kind == "json_object":
+		b.c.unfence = true
+		b.n.emulated("response_format")
+		b.systemLine("Reply with one JSON object and nothing else.")
+		return
+	case f.Kind != "json_schema" || f.Schema == nil:
+		b.n.invalid("response_format", "response_format needs json_schema.schema")
+		return
+	}
+	_, expressible := strictSchema(f.Schema)
+	if expressible && (b.cap.Structured == "" || b.cap.Structured == "native") {
+		return
+	}
+	b.n.emulated("response_format")
+	if b.cap.Structured == "none" {
+		b.c.unfence = true
+		b.systemLine("Reply with one JSON object that matches this JSON schema and nothing else: " + string(f.Schema))
+		return
+	}
+	b.jsonTool(f)
+}
+
+func (b *messagesBuilder) jsonTool(f *llm.Format) {
+	b.c.jsonTool = true
+	own := len(b.tools) == 0 || b.choice.Kind == llm.ChoiceNone && b.r.Tools == nil
+	b.tools = append(b.tools, llm.Tool{
+		Name: jsonToolName, Schema: f.Schema,
+		Description: joinLines(f.Description, "Gives the final answer. Call this once, with the whole answer as its arguments."),
+	})
+	serial := false
+	b.r.Parallel = &serial
+	switch {
+	case own && b.r.Reasoning.Effort == "" && b.r.Reasoning.Raw == nil:
+		b.choice = llm.ToolChoice{Kind: llm.ChoiceTool, Name: jsonToolName}
+	case b.choice.Kind == llm.ChoiceUnset || b.choice.Kind == llm.ChoiceNone:
+		b.choice = llm.ToolChoice{Kind: llm.ChoiceAuto}
+		fallthrough
+	default:
+		b.systemLine("Give your final answer by calling the tool " + jsonToolName + ".")
+	}
+}
+
+func joinLines(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "\n" + b
+}
+
+func (b *messagesBuilder) systemLine(text string) {
+	b.system = append(b.system, llm.Block{Text: text})
+}

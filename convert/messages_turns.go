@@ -1,0 +1,188 @@
+package convert
+
+import (
+	"strings"
+
+	"model-proxy/internal/llm"
+)
+
+// arrange makes the turns that Messages demands of whatever order the client
+// used: user and assistant by turns, results first in the user turn after their
+// calls, calls last in theirs, nothing empty. The leading system turns become
+// the system prompt; later ones stay at their place.
+func (b *messagesBuilder) arrange() {
+	turns := b.r.Turns
+	for len(turns) > 0 && turns[0].Role == llm.RoleSystem {
+		b.system = append(b.system, visible(turns[0].Blocks)...)
+		turns = turns[1:]
+	}
+	for len(turns) > 0 {
+		n := 0
+		if turns[0].Role == llm.RoleAssistant {
+			for n < len(turns) && turns[n].Role == llm.RoleAssistant {
+				n++
+			}
+			b.assistantTurn(turns[:n])
+		} else {
+			for n < len(turns) && turns[n].Role != llm.RoleAssistant {
+				n++
+			}
+			b.userTurn(turns[:n])
+		}
+		turns = turns[n:]
+	}
+	b.ends()
+}
+
+// visible drops text of white space only, which Messages refuses.
+func visible(blocks []llm.Block) []llm.Block {
+	var keep []llm.Block
+	for _, k := range blocks {
+		if (k.Kind == llm.BlockText || k.Kind == llm.BlockRefusal) && blank(k.Text) {
+			continue
+		}
+		keep = append(keep, k)
+	}
+	return keep
+}
+
+// push adds a turn, joining it with the last one if that has the same role.
+func (b *messagesBuilder) push(role llm.Role, path string, blocks []llm.Block) {
+	if len(blocks) == 0 {
+		return
+	}
+	if n := len(b.turns) - 1; n >= 0 && b.turns[n].Role == role {
+		b.turns[n].Blocks = append(b.turns[n].Blocks, blocks...)
+		return
+	}
+	b.turns = append(b.turns, llm.Turn{Role: role, Path: path, Blocks: blocks})
+}
+
+func (b *messagesBuilder) assistantTurn(turns []llm.Turn) {
+	var thoughts, rest, calls []llm.Block
+	for _, t := range turns {
+		for _, k := range visible(t.Blocks) {
+			switch k.Kind {
+			case llm.BlockCall:
+				calls = append(calls, k)
+			case llm.BlockThinking, llm.BlockRedacted:
+				if native(k.Signature) { // what Anthropic has not signed it would refuse
+					thoughts = append(thoughts, k)
+				}
+			default:
+				rest = append(rest, k)
+			}
+		}
+	}
+	if len(rest)+len(calls) == 0 {
+		return
+	}
+	last := turns[len(turns)-1]
+	b.push(llm.RoleAssistant, last.Path, append(append(thoughts, rest...), calls...))
+	b.turns[len(b.turns)-1].Prefix = last.Prefix
+}
+
+// userTurn joins what stands between two assistant turns: results in the order
+// of their calls, then everything else in its own order.
+func (b *messagesBuilder) userTurn(turns []llm.Turn) {
+	var results, rest, system []llm.Block
+	inPlace := b.cap.MidSystem != nil && *b.cap.MidSystem && hasUser(turns)
+	for _, t := range turns {
+		for _, k := range visible(t.Blocks) {
+			switch {
+			case t.Role == llm.RoleSystem && inPlace:
+				system = append(system, k)
+			case t.Role == llm.RoleSystem:
+				k.Text = "<system>\n" + k.Text + "\n</system>"
+				rest = append(rest, k)
+				b.n.emulated(t.Path)
+			case k.Kind == llm.BlockResult:
+				results = append(results, k)
+			default:
+				rest = append(rest, k)
+			}
+		}
+	}
+	results = b.matchResults(results)
+	path := turns[len(turns)-1].Path
+	b.push(llm.RoleUser, path, append(results, rest...))
+	if len(system) > 0 {
+		b.push(llm.RoleSystem, path, system)
+	}
+}
+
+func hasUser(turns []llm.Turn) bool {
+	for _, t := range turns {
+		if t.Role == llm.RoleUser && len(visible(t.Blocks)) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// matchResults puts results into the order of the calls they answer and refuses
+// calls without result and results without call.
+func (b *messagesBuilder) matchResults(results []llm.Block) []llm.Block {
+	var ordered []llm.Block
+	used := make([]bool, len(results))
+	if n := len(b.turns) - 1; n >= 0 && b.turns[n].Role == llm.RoleAssistant {
+		for _, call := range b.turns[n].Blocks {
+			if call.Kind != llm.BlockCall {
+				continue
+			}
+			i := 0
+			for i < len(results) && (used[i] || results[i].ID != call.ID) {
+				i++
+			}
+			if i == len(results) {
+				b.n.invalid(b.turns[n].Path, "an assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'")
+				return nil
+			}
+			used[i] = true
+			ordered = append(ordered, results[i])
+		}
+	}
+	for i, r := range results {
+		if !used[i] {
+			b.n.invalid(r.Path, "messages with role 'tool' must be a response to a preceding message with 'tool_calls'")
+			return nil
+		}
+	}
+	return ordered
+}
+
+// ends sees to the first and the last turn. In Chat Completions a trailing
+// assistant message is history, where Messages would continue it.
+func (b *messagesBuilder) ends() {
+	if b.n.err != nil {
+		return
+	}
+	if len(b.turns) == 0 {
+		b.n.invalid("messages", "messages hold no content")
+		return
+	}
+	asked := b.r.Turns[len(b.r.Turns)-1]
+	if asked.Role == llm.RoleUser && len(visible(asked.Blocks)) == 0 {
+		b.n.invalid(asked.Path+".content", "the last message is empty")
+		return
+	}
+	if b.turns[0].Role != llm.RoleUser {
+		b.turns = append([]llm.Turn{{Role: llm.RoleUser, Blocks: []llm.Block{{Text: "."}}}}, b.turns...)
+		b.n.emulated(b.turns[1].Path)
+	}
+	last := &b.turns[len(b.turns)-1]
+	if last.Role != llm.RoleAssistant {
+		return
+	}
+	end := &last.Blocks[len(last.Blocks)-1]
+	if end.Kind == llm.BlockCall {
+		b.n.invalid(last.Path, "an assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'")
+		return
+	}
+	if last.Prefix && b.cap.Prefill != nil && *b.cap.Prefill {
+		end.Text = strings.TrimRight(end.Text, " \t\r\n")
+		return
+	}
+	b.n.emulated(last.Path)
+	b.push(llm.RoleUser, last.Path, []llm.Block{{Text: "Continue."}})
+}

@@ -1,0 +1,59 @@
+package convert
+
+import (
+	"model-proxy/internal/llm"
+)
+
+// notes gathers what a conversion changed. The first refusal wins; a conversion
+// goes on after one, so that its code need not stop at every field, and is then
+// thrown away.
+type notes struct {
+	mode Mode
+	list []Warning
+	err  *llm.Error
+}
+
+// refuse says that the target cannot do what the client relies on.
+func (n *notes) refuse(param, reason string) {
+	if n.err != nil {
+		return
+	}
+	n.err = &llm.Error{Kind: llm.BadRequest, Message: reason, Param: param, Code: "unsupported_by_target"}
+}
+
+// invalid says that the request is wrong in itself.
+func (n *notes) invalid(param, reason string) {
+	n.refuse(param, reason)
+	if n.err.Param == param && n.err.Message == reason {
+		n.err.Code = ""
+	}
+}
+
+// refuseUnlessLenient is refuse for what lenient mode drops.
+func (n *notes) refuseUnlessLenient(param, reason string) {
+	if n.mode == Lenient {
+		n.warn(Warning{Action: Dropped, Param: param})
+		return
+	}
+	n.refuse(param, reason)
+}
+
+func (n *notes) dropped(param string)  { n.warn(Warning{Action: Dropped, Param: param}) }
+func (n *notes) emulated(param string) { n.warn(Warning{Action: Emulated, Param: param}) }
+
+func (n *notes) clamped(param, from, to string) {
+	n.warn(Warning{Action: Clamped, Param: param, From: from, To: to})
+}
+
+func (n *notes) warn(w Warning) {
+	if n.mode == Strict {
+		n.refuse(w.Param, "the target cannot take this as it is, and strict conversion was asked for")
+		return
+	}
+	for _, have := range n.list {
+		if have == w {
+			return
+		}
+	}
+	n.list = append(n.list, w)
+}
