@@ -1,0 +1,167 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// target is what a request is sent to.
+type target struct {
+	name string
+	url  string // without the path
+	pid  int    // whose processor time counts; 0: nobody's
+}
+
+// fleet is the programs under measurement.
+type fleet struct {
+	bin, dir, logs string
+
+	mock    string // the upstream's URL
+	mockPID int
+	targets []target
+	running []*exec.Cmd // in the order of their start
+}
+
+// build builds the gateway and the tools into dir.
+func build(ctx context.Context, dir string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir, "./cmd/model-proxy",
+		"./bench/cmd/mockprovider", "./bench/cmd/floorproxy", "./bench/cmd/loadgen")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("build: %w", err)
+	}
+	return nil
+}
+
+// start starts the upstream, the reverse proxy and the gateway, and waits until
+// each answers.
+func (f *fleet) start(ctx context.Context) error {
+	ports, err := freePorts(3)
+	if err != nil {
+		return err
+	}
+	url := func(i int) string { return "http://127.0.0.1:" + ports[i] }
+	f.mock = url(0)
+	if f.mockPID, err = f.launch("mockprovider", nil, "-listen", "127.0.0.1:"+ports[0]); err != nil {
+		return err
+	}
+	floor, err := f.launch("floorproxy", nil, "-listen", "127.0.0.1:"+ports[1], "-upstream", f.mock)
+	if err != nil {
+		return err
+	}
+	if err := writeConfig(filepath.Join(f.dir, "config"), f.mock); err != nil {
+		return err
+	}
+	gateway, err := f.launch("model-proxy", gatewayEnv(), "run", "--host", "127.0.0.1", "--port", ports[2],
+		"--config", filepath.Join(f.dir, "config"), "--data", filepath.Join(f.dir, "data"), "--log-level", "warn")
+	if err != nil {
+		return err
+	}
+	f.targets = []target{{"direct", f.mock, 0}, {"floor", url(1), floor}, {"gateway", url(2), gateway}}
+	for _, t := range f.targets {
+		if err := awaitUp(ctx, t.url+"/v1/models"); err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
+		}
+	}
+	return nil
+}
+
+// launch starts one program and returns its process id.
+func (f *fleet) launch(name string, env []string, args ...string) (int, error) {
+	cmd := exec.Command(filepath.Join(f.bin, name), args...)
+	cmd.Dir = f.dir
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + f.dir}, env...)
+	if f.logs != "" {
+		log, err := os.Create(filepath.Join(f.logs, name+".log"))
+		if err != nil {
+			return 0, err
+		}
+		defer log.Close()
+		cmd.Stdout, cmd.Stderr = log, log
+	}
+	if err := cmd.Start(); err != nil {
+		return 0, fmt.Errorf("start: %w", err)
+	}
+	f.running = append(f.running, cmd)
+	return cmd.Process.Pid, nil
+}
+
+// stop ends all programs, the last one first.
+func (f *fleet) stop() {
+	for i := len(f.running) - 1; i >= 0; i-- {
+		p := f.running[i].Process
+		_ = p.Signal(syscall.SIGTERM) // it may have ended already
+		kill := time.AfterFunc(5*time.Second, func() { _ = p.Kill() })
+		_ = f.running[i].Wait() // ended by a signal: an error by definition
+		kill.Stop()
+	}
+}
+
+// freePorts finds n ports that nobody listens on.
+func freePorts(n int) ([]string, error) {
+	ports := make([]string, n)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close() // all at the end, so that no port comes twice
+		if _, ports[i], err = net.SplitHostPort(l.Addr().String()); err != nil {
+			return nil, err
+		}
+	}
+	return ports, nil
+}
+
+// awaitUp waits until url is answered.
+func awaitUp(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("not up after 30 s"))
+	defer cancel()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Authorization", "Bearer "+clientKey)
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// setPace tells the upstream how to time its answers.
+func (f *fleet) setPace(ctx context.Context, pace string) error {
+	if pace == "" {
+		pace = "delay=0s"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.mock+"/_mock/config?"+pace, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("pace the upstream: %w", err)
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
+}
