@@ -110,11 +110,10 @@ func (w *Walk) move(f Failure, v Verdict, status int) {
 	r := w.step.Route
 	u := useOf(r, w.step.Key)
 	if v.Class.refused() || v.Class == RateLimit || v.Action.keyScoped() {
-		put(&w.spent, u, true)
+		w.spent = append(w.spent, u)
 	}
 	if v.Action == GlobalKeyFailure {
-		a := account{u.provider, u.fp}
-		put(&w.keyFails, a, w.keyFails[a]+1)
+		w.failed = append(w.failed, account{u.provider, u.fp})
 	}
 	switch {
 	case v.Action == FixToolResponses:
@@ -127,8 +126,8 @@ func (w *Walk) move(f Failure, v Verdict, status int) {
 	if repeatable(r, f, status) && v.Action == FallbackNoCooldown {
 		w.again, w.againOf = r, w.step.LogicalModel
 	}
-	if !v.Action.keyScoped() && w.stage < len(w.stages) {
-		w.route++
+	if !v.Action.keyScoped() {
+		w.route++ // a retry comes after the last one, where that does no harm
 	}
 }
 

@@ -45,7 +45,7 @@ func (w *Walk) noteRest(now time.Time, r *config.Route, rest llm.Rest) {
 		where: place(r), what: resting, free: now.Add(rest.For)})
 }
 
-// resting is what tried says of keys and routes that were not tried.
+// resting is what summary says of keys and routes that were not tried.
 const resting = "resting"
 
 func place(r *config.Route) string { return r.Provider.Name + "/" + r.Model }
@@ -75,7 +75,7 @@ func (w *Walk) exhausted(now time.Time) *llm.Error {
 	case rank < 0:
 		return llm.NewError(llm.Unavailable, fmt.Sprintf("No route of model %q could be tried.", w.job.Model))
 	case best.class.refused():
-		return refused(w.tried())
+		return refused(w.summary())
 	case best.told == nil || best.class == RateLimit:
 		return w.allRest(now, best)
 	case rank >= telling[ToolUse]:
@@ -83,7 +83,7 @@ func (w *Walk) exhausted(now time.Time) *llm.Error {
 	}
 	e := *best.told
 	e.Body = nil
-	e.Message = strings.TrimRight(e.Message, ". ") + ". " + w.tried()
+	e.Message = strings.TrimRight(e.Message, ". ") + ". " + w.summary()
 	return w.withRetryAfter(now, &e)
 }
 
@@ -100,10 +100,10 @@ func (e evidence) rank() int {
 // 503, both with the time until the first of them ends.
 func (w *Walk) allRest(now time.Time, best evidence) *llm.Error {
 	if best.class != RateLimit || best.breaker {
-		e := llm.NewError(llm.Unavailable, fmt.Sprintf("Every route of model %q is resting after failures. %s", w.job.Model, w.tried()))
+		e := llm.NewError(llm.Unavailable, fmt.Sprintf("Every route of model %q is resting after failures. %s", w.job.Model, w.summary()))
 		return w.withRetryAfter(now, e)
 	}
-	e := llm.NewError(llm.RateLimited, fmt.Sprintf("Every key for model %q is at its rate limit. %s", w.job.Model, w.tried()))
+	e := llm.NewError(llm.RateLimited, fmt.Sprintf("Every key for model %q is at its rate limit. %s", w.job.Model, w.summary()))
 	e.Code = "rate_limit_exceeded"
 	return w.withRetryAfter(now, e)
 }
@@ -140,7 +140,7 @@ func (w *Walk) withRetryAfter(now time.Time, e *llm.Error) *llm.Error {
 // returned is the answer to a failure that is the request's own.
 func (w *Walk) returned(c Class, told *llm.Error) *llm.Error {
 	if c.refused() {
-		return refused(w.tried())
+		return refused(w.summary())
 	}
 	if carriesRetryAfter(told.HTTPStatus(w.job.Protocol)) && told.RetryAfter == 0 {
 		e := *told
@@ -159,12 +159,12 @@ func refused(tried string) *llm.Error {
 }
 
 func (w *Walk) outOfTime() *llm.Error {
-	return llm.NewError(llm.TimedOut, strings.TrimRight("The request's deadline has passed. "+w.tried(), " "))
+	return llm.NewError(llm.TimedOut, strings.TrimRight("The request's deadline has passed. "+w.summary(), " "))
 }
 
-// tried names each provider and model that the walk met and what came of it,
+// summary names each provider and model that the walk met and what came of it,
 // such as "Tried: groq/llama: 429 (3 times); openai/gpt: resting."
-func (w *Walk) tried() string {
+func (w *Walk) summary() string {
 	type item struct{ where, what string }
 	var order []item
 	count := map[item]int{}

@@ -12,35 +12,51 @@ import (
 
 // stage is the routes of one logical model, in the order they are tried.
 type stage struct {
-	model   *config.Model
-	routes  []*config.Route
-	ordered bool // by the model's strategy; done when the walk comes to it
+	model  *config.Model
+	routes []*config.Route
 }
 
-// plan lists the model asked for and its fallback models, nearest first: the
-// model's own list before its fallbacks' lists. A model that was met before is
-// left out, which cuts cycles. Routes that cannot serve the endpoint are left
-// out too, and so are models without any.
-func plan(snap *config.Snapshot, first *config.Model, job Job) []stage {
-	var stages []stage
-	met := map[string]bool{first.LogicalName: true}
-	queue := []*config.Model{first}
-	for len(queue) > 0 {
-		m := queue[0]
-		queue = queue[1:]
-		if routes := serving(m.Routes, job); len(routes) > 0 {
-			stages = append(stages, stage{model: m, routes: routes})
+// plan is the order of models for one job: the one asked for, then its
+// fallback models, nearest first: the model's own list before its fallbacks'
+// lists. It is unfolded as the walk goes, since most requests need no
+// fallback.
+type plan struct {
+	snap  *config.Snapshot
+	job   Job
+	last  *config.Model   // whose fallbacks are yet to be queued
+	queue []*config.Model // to come
+	met   map[string]bool // logical names that were queued; cuts cycles
+}
+
+// next returns the next model that has a route for the endpoint, and whether
+// there is one.
+func (p *plan) next() (stage, bool) {
+	for {
+		if p.last != nil {
+			p.enqueue(p.last.Fallbacks)
 		}
-		for _, name := range m.Fallbacks {
-			next := snap.Models[name]
-			if next == nil || met[name] {
-				continue
-			}
-			met[name] = true
-			queue = append(queue, next)
+		if len(p.queue) == 0 {
+			return stage{}, false
+		}
+		m := p.queue[0]
+		p.last, p.queue = m, p.queue[1:]
+		if routes := serving(m.Routes, p.job); len(routes) > 0 {
+			return stage{m, routes}, true
 		}
 	}
-	return stages
+}
+
+// enqueue adds models that were not met before. Names that are not defined
+// were warned about when the configuration was read.
+func (p *plan) enqueue(names []string) {
+	for _, name := range names {
+		m := p.snap.Models[name]
+		if m == nil || p.met[name] {
+			continue
+		}
+		put(&p.met, name, true)
+		p.queue = append(p.queue, m)
+	}
 }
 
 // serving returns the routes that speak a protocol which has the endpoint; the
@@ -74,16 +90,15 @@ func protocolFor(r *config.Route, job Job) (llm.Protocol, bool) {
 	return r.Protocols[0], true
 }
 
-// order puts the routes of a stage into the order of its model's strategy. It
-// copies them: the snapshot is shared.
-func (s *stage) order(now time.Time, pool Pool, random *rand.Rand) {
-	if s.ordered || len(s.routes) < 2 {
-		return
+// ordered returns the stage with its routes in the order of its model's
+// strategy. It copies them: the snapshot is shared.
+func (s stage) ordered(now time.Time, pool Pool, random func() *rand.Rand) stage {
+	if len(s.routes) < 2 {
+		return s
 	}
-	s.ordered = true
 	switch s.model.Strategy {
 	case "weighted":
-		s.routes = shuffle(slices.Clone(s.routes), random)
+		s.routes = shuffle(slices.Clone(s.routes), random())
 	case "least_latency":
 		s.routes = slices.Clone(s.routes)
 		// A route whose latency is not known comes first: that is how it gets known.
@@ -91,6 +106,7 @@ func (s *stage) order(now time.Time, pool Pool, random *rand.Rand) {
 			return cmp.Compare(pool.Latency(now, a.Provider.Name, a.Model), pool.Latency(now, b.Provider.Name, b.Model))
 		})
 	}
+	return s
 }
 
 // shuffle draws routes without putting them back, each with a chance in

@@ -27,20 +27,22 @@ type Walk struct {
 	// Fixed at Start.
 	snap     *config.Snapshot
 	job      Job
-	stages   []stage
 	affinity uint64
 
 	// Where the walk stands.
-	stage, route int
-	attempt      int // number of the last step
-	step         Step
-	begun        time.Time // of step
-	random       *rand.Rand
+	plan    plan
+	stage   stage
+	route   int        // next one of stage to try
+	sorted  bool       // stage is in the order of its strategy
+	attempt int        // number of the last step
+	step    Step       // the last one
+	begun   time.Time  // when step's attempt begins
+	random  *rand.Rand // made when it is first needed
 
 	// What the request has met so far.
-	tries    map[use]int            // attempts with a key on an upstream model
-	keyFails map[account]int        // failures that rest a key for its whole provider
-	spent    map[use]bool           // keys that a retry must not take: they failed themselves
+	tried    []use                  // one entry for each attempt, but for those with supplied tool results
+	failed   []account              // one entry for each failure that rests a key for its whole provider
+	spent    []use                  // keys that a retry must not take: they failed themselves
 	resting  map[string]bool        // providers to leave alone
 	supplied map[*config.Route]bool // routes that were tried with supplied tool results
 	supply   bool                   // the next step is the last one again, with tool results
@@ -65,19 +67,33 @@ func Start(snap *config.Snapshot, job Job) (*Walk, error) {
 	if m == nil {
 		return nil, unknownModel(job.Model)
 	}
-	stages := plan(snap, m, job)
-	if len(stages) == 0 {
+	w := &Walk{snap: snap, job: job, attempt: job.Attempts, plan: plan{snap: snap, job: job}}
+	w.plan.enqueue([]string{job.Model})
+	if !w.nextStage() {
 		if len(m.Routes) > 0 {
 			return nil, noEndpoint(job)
 		}
 		return nil, unusable(m)
 	}
-	w := &Walk{snap: snap, job: job, stages: stages, attempt: job.Attempts,
-		tries: map[use]int{}, random: rand.New(rand.NewPCG(job.Seed, 0))}
 	if snap.Settings.KeyAffinity {
 		w.affinity = job.Affinity
 	}
 	return w, nil
+}
+
+// nextStage goes on to the next model and reports whether there is one.
+func (w *Walk) nextStage() (ok bool) {
+	w.stage, ok = w.plan.next()
+	w.route, w.sorted = 0, false
+	return ok
+}
+
+// source is the walk's own randomness, the same for the same Job.Seed.
+func (w *Walk) source() *rand.Rand {
+	if w.random == nil {
+		w.random = rand.New(rand.NewPCG(w.job.Seed, 0))
+	}
+	return w.random
 }
 
 // Next returns the next attempt to make. The error is an *llm.Error, what the
@@ -94,16 +110,18 @@ func (w *Walk) Next(now time.Time, pool Pool) (Step, error) {
 		w.supply = false
 		return w.repeat(now), nil
 	}
-	for w.stage < len(w.stages) {
-		s := &w.stages[w.stage]
-		s.order(now, pool, w.random)
-		for w.route < len(s.routes) {
-			if w.take(now, pool, s.routes[w.route], s.model.LogicalName) {
+	for {
+		if !w.sorted {
+			w.stage, w.sorted = w.stage.ordered(now, pool, w.source), true
+		}
+		for ; w.route < len(w.stage.routes); w.route++ {
+			if w.take(now, pool, w.stage.routes[w.route]) {
 				return w.step, nil
 			}
-			w.route++
 		}
-		w.stage, w.route = w.stage+1, 0
+		if !w.nextStage() {
+			break
+		}
 	}
 	if w.retry(now, pool) {
 		return w.step, nil
@@ -119,7 +137,7 @@ func (w *Walk) inTime(now time.Time) bool {
 // take makes the step for a key of the route, if one is usable. Keys that were
 // tried least come first, so that no key comes twice in a round; there are at
 // most MAX_KEY_RETRY_CYCLES rounds.
-func (w *Walk) take(now time.Time, pool Pool, r *config.Route, model string) bool {
+func (w *Walk) take(now time.Time, pool Pool, r *config.Route) bool {
 	least := max(1, w.snap.Settings.MaxKeyCycles)
 	among := w.usable(now, pool, r, func(u use) bool {
 		n := w.met(u)
@@ -127,12 +145,25 @@ func (w *Walk) take(now time.Time, pool Pool, r *config.Route, model string) boo
 		return n < max(1, w.snap.Settings.MaxKeyCycles)
 	})
 	among = slices.DeleteFunc(among, func(i int) bool { return w.met(useOf(r, r.Keys[i])) > least })
-	return len(among) > 0 && w.choose(now, pool, r, model, among, 0)
+	return len(among) > 0 && w.choose(now, pool, r, w.stage.model.LogicalName, among, 0)
 }
 
 // met is how often the key was tried on the upstream model, or failed for its
 // whole provider.
-func (w *Walk) met(u use) int { return max(w.tries[u], w.keyFails[account{u.provider, u.fp}]) }
+func (w *Walk) met(u use) int {
+	return max(count(w.tried, u), count(w.failed, account{u.provider, u.fp}))
+}
+
+// count is how often v stands in a list. The lists are as short as the walk.
+func count[T comparable](list []T, v T) int {
+	n := 0
+	for _, x := range list {
+		if x == v {
+			n++
+		}
+	}
+	return n
+}
 
 // retry makes a step on the route that failed last, if the failure may be
 // repeated and there is budget and time for it.
@@ -141,12 +172,12 @@ func (w *Walk) retry(now time.Time, pool Pool) bool {
 	if r == nil || w.retries >= r.Provider.MaxRetries {
 		return false
 	}
-	pause := retryPause + time.Duration(w.random.Int64N(int64(retryJitter)+1))
+	pause := retryPause + time.Duration(w.source().Int64N(int64(retryJitter)+1))
 	if !w.inTime(now.Add(pause)) {
 		return false
 	}
 	among := w.usable(now, pool, r, func(u use) bool {
-		return !w.spent[u] && w.keyFails[account{u.provider, u.fp}] == 0
+		return !slices.Contains(w.spent, u) && !slices.Contains(w.failed, account{u.provider, u.fp})
 	})
 	if len(among) == 0 || !w.choose(now, pool, r, w.againOf, among, pause) {
 		return false
@@ -193,7 +224,7 @@ func (w *Walk) choose(now time.Time, pool Pool, r *config.Route, model string, a
 	}
 	protocol, _ := protocolFor(r, w.job)
 	w.attempt++
-	w.tries[useOf(r, r.Keys[i])]++
+	w.tried = append(w.tried, useOf(r, r.Keys[i]))
 	w.begun = now.Add(wait)
 	w.step = Step{Route: r, LogicalModel: model, Protocol: protocol, Key: r.Keys[i], KeyIndex: i,
 		Attempt: w.attempt, Timers: w.timers(r, w.begun), Wait: wait}
