@@ -21,7 +21,8 @@ import (
 
 const (
 	// dialLimit ends a dial whose call has gone: net/http lets a dial run on
-	// in the hope that another call can use the connection.
+	// in the hope that another call can use the connection. It also bounds
+	// connect timers, which are seldom over 10 s.
 	dialLimit = 30 * time.Second
 	// idleConnLimit lies below the 60 s after which common load balancers
 	// close an idle connection, so that a call seldom meets a closing one.
@@ -71,15 +72,15 @@ func New(o Options) *Client {
 	dialer := &net.Dialer{Timeout: dialLimit, KeepAlive: 30 * time.Second}
 	return &Client{
 		transport: &http.Transport{
-			Proxy:                 o.Proxy,
-			DialContext:           dialer.DialContext,
-			TLSClientConfig:       conf,
-			TLSHandshakeTimeout:   dialLimit,
-			ForceAttemptHTTP2:     true,
-			MaxIdleConnsPerHost:   4096,
-			IdleConnTimeout:       idleConnLimit,
-			ExpectContinueTimeout: time.Second,
-			DisableCompression:    true, // bytes pass as they are
+			Proxy:                  o.Proxy,
+			DialContext:            dialer.DialContext,
+			TLSClientConfig:        conf,
+			TLSHandshakeTimeout:    dialLimit,
+			ForceAttemptHTTP2:      true,
+			MaxIdleConnsPerHost:    4096,
+			IdleConnTimeout:        idleConnLimit,
+			MaxResponseHeaderBytes: 1 << 20,
+			DisableCompression:     true, // bytes pass as they are
 			HTTP2: &http.HTTP2Config{
 				SendPingTimeout:           15 * time.Second, // finds a dead peer under a quiet stream
 				PingTimeout:               10 * time.Second,

@@ -1,7 +1,6 @@
 package mock
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -15,7 +14,7 @@ import (
 type answering struct {
 	mock    *Mock
 	w       http.ResponseWriter
-	ctx     context.Context // the request's: ends when the client goes
+	r       *http.Request // its context ends when the client goes
 	rec     *record
 	outcome Outcome
 }
@@ -30,7 +29,7 @@ func (a *answering) wait(d time.Duration) bool {
 	select {
 	case <-timer.C:
 		return true
-	case <-a.ctx.Done():
+	case <-a.r.Context().Done():
 	case <-a.mock.closed:
 	}
 	a.outcome = OutcomeCancelled
@@ -42,7 +41,7 @@ func (a *answering) stall() {
 	a.flush()
 	a.outcome = OutcomeStalled
 	select {
-	case <-a.ctx.Done():
+	case <-a.r.Context().Done():
 	case <-a.mock.closed:
 	}
 }
@@ -159,7 +158,7 @@ func (a *answering) send(f Fault, fr *frames) bool {
 		if f.MalformedAfter != nil && *f.MalformedAfter == i {
 			event = append(event[:len(event)*2/3:len(event)*2/3], "\n\n"...)
 		}
-		if _, err := a.w.Write(event); err != nil || a.ctx.Err() != nil {
+		if _, err := a.w.Write(event); err != nil || a.r.Context().Err() != nil {
 			a.outcome = OutcomeCancelled
 			return false
 		}
@@ -196,7 +195,7 @@ func (fr *frames) reset() { fr.buf, fr.list = fr.buf[:0], fr.list[:0] }
 func (fr *frames) add(name, format string, args ...any) {
 	fr.open(name)
 	fr.buf = appendf(fr.buf, format, args...)
-	fr.close(false)
+	fr.close()
 }
 
 // addTexts appends an event for each piece: before, the piece in JSON, after.
@@ -206,7 +205,8 @@ func (fr *frames) addTexts(name, before, after string, pieces []string) {
 		fr.buf = append(fr.buf, before...)
 		fr.buf = rawjson.AppendString(fr.buf, piece)
 		fr.buf = append(fr.buf, after...)
-		fr.close(true)
+		fr.close()
+		fr.list[len(fr.list)-1].text = true
 	}
 }
 
@@ -219,9 +219,9 @@ func (fr *frames) open(name string) {
 	fr.buf = append(fr.buf, "data: "...)
 }
 
-func (fr *frames) close(text bool) {
+func (fr *frames) close() {
 	fr.buf = append(fr.buf, "\n\n"...)
-	fr.list = append(fr.list, frame{len(fr.buf), text})
+	fr.list = append(fr.list, frame{end: len(fr.buf)})
 }
 
 // quoted is a text that appendf writes as a JSON string.

@@ -63,12 +63,18 @@ func override[T comparable](dst *T, v T) {
 	}
 }
 
+// What one request may ask for, so that a demo open to strangers stays up.
+const (
+	mostChunks = 100_000
+	mostBytes  = 64 << 20
+)
+
 // headerFields reads the headers; their names are in canonical form.
 var headerFields = map[string]func(*Fault, string) error{
 	"X-Mock-Ttft":              func(f *Fault, v string) error { return duration(&f.TTFT, v) },
 	"X-Mock-Delay":             func(f *Fault, v string) error { return duration(&f.Delay, v) },
-	"X-Mock-Chunks":            func(f *Fault, v string) error { return number(&f.Chunks, v) },
-	"X-Mock-Status":            func(f *Fault, v string) error { return number(&f.Status, v) },
+	"X-Mock-Chunks":            func(f *Fault, v string) error { return number(&f.Chunks, v, mostChunks) },
+	"X-Mock-Status":            func(f *Fault, v string) error { return number(&f.Status, v, 599) },
 	"X-Mock-Retry-After":       func(f *Fault, v string) error { f.RetryAfter = v; return nil },
 	"X-Mock-Error-Type":        func(f *Fault, v string) error { f.ErrorType = v; return nil },
 	"X-Mock-Error-Message":     func(f *Fault, v string) error { f.ErrorMessage = v; return nil },
@@ -78,7 +84,7 @@ var headerFields = map[string]func(*Fault, string) error{
 	"X-Mock-First-Event-Error": func(f *Fault, v string) error { return truth(&f.FirstEventError, v) },
 	"X-Mock-No-Done":           func(f *Fault, v string) error { return truth(&f.NoDone, v) },
 	"X-Mock-Text":              func(f *Fault, v string) error { f.Text = v; return nil },
-	"X-Mock-Body-Size":         func(f *Fault, v string) error { return number(&f.BodySize, v) },
+	"X-Mock-Body-Size":         func(f *Fault, v string) error { return number(&f.BodySize, v, mostBytes) },
 }
 
 // headerFault is what a request's own headers ask for.
@@ -110,18 +116,20 @@ func duration(dst *time.Duration, v string) error {
 	return err
 }
 
-func number(dst *int, v string) error {
+func number(dst *int, v string, most int) error {
 	n, err := strconv.Atoi(v)
-	if err == nil && n < 0 {
-		err = fmt.Errorf("%d is negative", n)
+	if err == nil && (n < 0 || n > most) {
+		err = fmt.Errorf("%d is not within 0 and %d", n, most)
 	}
-	*dst = max(n, 0)
+	if err == nil {
+		*dst = n
+	}
 	return err
 }
 
 func count(dst **int, v string) error {
 	*dst = new(int)
-	return number(*dst, v)
+	return number(*dst, v, mostChunks)
 }
 
 func truth(dst *bool, v string) (err error) {

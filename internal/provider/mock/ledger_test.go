@@ -72,7 +72,7 @@ func TestLedgerIsBounded(t *testing.T) {
 	m, url := serve(t, mock.Options{})
 	const sent = 10_050
 	for range sent {
-		fetch(t, "GET", url+"/v1/models", "")
+		m.ServeHTTP(discard{http.Header{}}, httptest.NewRequest("GET", "/v1/models", nil))
 	}
 	list := m.Requests()
 	if len(list) != 10_000 || list[0].Seq != sent-10_000+1 {

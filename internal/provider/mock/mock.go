@@ -145,32 +145,33 @@ func (m *Mock) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the client has gone; there is nobody to answer
 	}
 	rec := m.ledger.begin(r, body)
-	a := &answering{mock: m, w: w, ctx: r.Context(), rec: rec}
-	defer func() { m.ledger.end(rec, a.outcome) }()
-	a.serve(r, body)
+	a := &answering{mock: m, w: w, r: r, rec: rec}
+	defer func() { m.ledger.end(rec, a.outcome) }() // also where a fault cuts the connection
+	a.serve(body)
 }
 
 // serve answers one request by its path.
-func (a *answering) serve(r *http.Request, body []byte) {
-	endpoint, ok := endpointOf(r.URL.Path)
+func (a *answering) serve(body []byte) {
+	method, path := a.r.Method, a.r.URL.Path
+	endpoint, ok := endpointOf(path)
 	switch {
-	case ok && r.Method == http.MethodPost:
-		a.post(r, endpoint, body)
-	case r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/models"):
-		a.listModels(r)
+	case ok && method == http.MethodPost:
+		a.post(endpoint, body)
+	case method == http.MethodGet && strings.Contains(path, "/models"):
+		a.listModels()
 	default:
-		a.fail(llm.ChatCompletions, Fault{Status: http.StatusNotFound, ErrorMessage: "no such path: " + r.Method + " " + r.URL.Path})
+		a.fail(llm.ChatCompletions, Fault{Status: http.StatusNotFound, ErrorMessage: "no such path: " + method + " " + path})
 	}
 }
 
 // post answers a call of one of the APIs.
-func (a *answering) post(r *http.Request, endpoint llm.Endpoint, body []byte) {
+func (a *answering) post(endpoint llm.Endpoint, body []byte) {
 	p, err := parse(endpoint, body)
 	if p.model == "" {
-		p.model = deployment(r.URL.Path)
+		p.model = deployment(a.r.URL.Path)
 	}
 	req := &Request{
-		Seq: a.rec.Seq, Endpoint: endpoint, Header: r.Header, Key: keyOf(r),
+		Seq: a.rec.Seq, Endpoint: endpoint, Header: a.r.Header, Key: keyOf(a.r),
 		Model: p.model, Stream: p.stream, Body: body,
 	}
 	a.mock.ledger.understood(a.rec, p.model, p.stream)

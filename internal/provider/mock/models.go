@@ -16,10 +16,10 @@ const (
 
 // listModels answers GET /v1/models and /v1/models/{id}, for Anthropic's
 // clients (anthropic-version) in their form.
-func (a *answering) listModels(r *http.Request) {
+func (a *answering) listModels() {
 	a.outcome = OutcomeDone
 	one, head, tail := openAIModel, `{"object":"list","data":[`, `]}`
-	if r.Header.Get("Anthropic-Version") != "" {
+	if a.r.Header.Get("Anthropic-Version") != "" {
 		first, last := "", ""
 		if n := len(a.mock.models); n > 0 {
 			first, last = a.mock.models[0], a.mock.models[n-1]
@@ -27,7 +27,7 @@ func (a *answering) listModels(r *http.Request) {
 		one, head = anthropicModel, `{"data":[`
 		tail = string(appendf(nil, `],"has_more":false,"first_id":%s,"last_id":%s}`, quoted(first), quoted(last)))
 	}
-	if _, id, _ := strings.Cut(r.URL.Path, "/models"); len(id) > 1 {
+	if _, id, _ := strings.Cut(a.r.URL.Path, "/models"); len(id) > 1 {
 		a.write(http.StatusOK, one(nil, id[1:]))
 		return
 	}
