@@ -243,12 +243,6 @@ func (c *Call) failLocked(e *llm.Error) {
 	c.signal()
 }
 
-func (c *Call) fail(e *llm.Error) {
-	c.mu.Lock()
-	c.failLocked(e)
-	c.mu.Unlock()
-}
-
 // ask answers a worker that was given the job again and wants to run it.
 func (c *Call) ask(a asker) {
 	c.mu.Lock()

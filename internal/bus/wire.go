@@ -28,8 +28,9 @@ func appendBool(dst []byte, b bool) []byte {
 
 // reader takes fields off the front of a message; the first fault sticks.
 type reader struct {
-	b   []byte
-	err error
+	b    []byte
+	text string // a copy of what was left when the first string was read: strings share it
+	err  error
 }
 
 func (r *reader) bytes() []byte {
@@ -43,7 +44,14 @@ func (r *reader) bytes() []byte {
 	return out
 }
 
-func (r *reader) string() string { return string(r.bytes()) }
+func (r *reader) string() string {
+	if r.text == "" {
+		r.text = string(r.b)
+	}
+	n := len(r.bytes())
+	end := len(r.text) - len(r.b)
+	return r.text[end-n : end]
+}
 
 func (r *reader) int() int64 {
 	n, k := binary.Varint(r.b)
