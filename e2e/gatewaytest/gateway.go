@@ -1,0 +1,151 @@
+package gatewaytest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"model-proxy/internal/provider/mock"
+)
+
+// startWithin bounds the start of a process on a machine that is busy.
+const startWithin = 20 * time.Second
+
+// Gateway is what clients talk to: a process that listens, and the folder that
+// holds its records.
+type Gateway struct {
+	*Process
+	URL  string
+	Data string // of the process that stores the records
+	t    testing.TB
+}
+
+// Run starts the whole gateway in one process.
+func Run(t testing.TB, u *Upstream, s Setup) *Gateway {
+	t.Helper()
+	g := &Gateway{t: t, Data: t.TempDir()}
+	args := append([]string{"run", "--config", s.write(t, u.URL, ""), "--data", g.Data}, listenFlags...)
+	g.Process = Start(t, "run", s.environment(), append(args, s.Flags...)...)
+	g.URL = g.awaitAddress()
+	return g
+}
+
+var listenFlags = []string{"--host", "127.0.0.1", "--port", "0", "--log-format", "json"}
+
+// awaitAddress reads from the log where the process listens.
+func (g *Gateway) awaitAddress() string {
+	g.t.Helper()
+	var line struct{ Address string }
+	said := g.AwaitLog(`"msg":"listening"`, startWithin)
+	if err := json.Unmarshal([]byte(said), &line); err != nil {
+		g.t.Fatalf("log line %q: %v", said, err)
+	}
+	return "http://" + line.Address
+}
+
+// Cluster is a gateway whose roles are processes of their own, around a NATS
+// server.
+type Cluster struct {
+	*Gateway // the first ingress
+	NATS     *NATS
+	Sink     *Process
+	Workers  []*Worker
+
+	t     testing.TB
+	u     *Upstream
+	setup Setup
+}
+
+// Worker is one worker process.
+type Worker struct {
+	*Process
+	Name    string // as the ledger knows it
+	metrics string // where it serves /metrics
+}
+
+// NewCluster starts a NATS server, a log sink, an ingress and so many workers.
+func NewCluster(t testing.TB, u *Upstream, s Setup, workers int) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, u: u, setup: s, NATS: StartNATS(t)}
+	data := t.TempDir()
+	c.Sink = c.start("logsink", "", c.NATS.URL(), "--data", data)
+	c.Sink.AwaitLog(`"msg":"started"`, startWithin) // it makes the streams: one process has to be the first
+	for range workers {
+		c.AddWorker(c.NATS.URL())
+	}
+	c.Gateway = c.AddIngress()
+	c.Data = data
+	for _, w := range c.Workers {
+		w.AwaitLog(`"msg":"started"`, startWithin)
+	}
+	if workers > 0 {
+		Await(t, startWithin, "the ingress to see the workers", func() bool {
+			return c.Metrics().Sum("model_proxy_workers_seen") == float64(workers)
+		})
+	}
+	return c
+}
+
+// start starts one role.
+func (c *Cluster) start(role, servedBy, natsURL string, flags ...string) *Process {
+	c.t.Helper()
+	args := []string{role, "--log-format", "json"}
+	if !slices.Contains(flags, "--data") {
+		flags = append(flags, "--data", c.t.TempDir())
+	}
+	if role != "logsink" {
+		flags = append(flags, "--config", c.setup.write(c.t, c.u.URL, servedBy))
+	}
+	args = append(append(args, flags...), c.setup.Flags...)
+	return Start(c.t, role+" "+servedBy, append(c.setup.environment(), "NATS_URL="+natsURL), args...)
+}
+
+// AddWorker starts another worker, which reaches NATS at the given address.
+func (c *Cluster) AddWorker(natsURL string) *Worker {
+	c.t.Helper()
+	addr := freeAddress(c.t)
+	w := &Worker{Name: "worker-" + strconv.Itoa(len(c.Workers)+1), metrics: "http://" + addr}
+	w.Process = c.start("worker", w.Name, natsURL, "--metrics-listen", addr)
+	c.Workers = append(c.Workers, w)
+	return w
+}
+
+// AddIngress starts another ingress and waits until it listens.
+func (c *Cluster) AddIngress() *Gateway {
+	c.t.Helper()
+	g := &Gateway{t: c.t}
+	if c.Gateway != nil {
+		g.Data = c.Data
+	}
+	g.Process = c.start("ingress", "", c.NATS.URL(), "--host", "127.0.0.1", "--port", "0")
+	g.URL = g.awaitAddress()
+	return g
+}
+
+// Serving is the worker that made a call of the ledger.
+func (c *Cluster) Serving(e mock.Entry) *Worker {
+	c.t.Helper()
+	name := e.Header.Get(workerIDHeader)
+	for _, w := range c.Workers {
+		if w.Name == name {
+			return w
+		}
+	}
+	c.t.Fatalf("the ledger says that %q has called: no such worker", name)
+	return nil
+}
+
+// freeAddress is a local address that nobody listens on.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(fmt.Errorf("find a free port: %w", err))
+	}
+	defer l.Close()
+	return l.Addr().String()
+}

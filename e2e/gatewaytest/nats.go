@@ -1,0 +1,51 @@
+package gatewaytest
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// NATS is a real NATS server with JetStream on a local port. It ends with the
+// test.
+type NATS struct {
+	t    testing.TB
+	opts server.Options
+	ns   *server.Server
+}
+
+// StartNATS starts a server on a free port.
+func StartNATS(t testing.TB) *NATS {
+	t.Helper()
+	n := &NATS{t: t, opts: server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true}}
+	n.Start()
+	n.opts.Port = n.ns.Addr().(*net.TCPAddr).Port
+	t.Cleanup(n.Stop)
+	return n
+}
+
+// Start starts the server, again on the same port and files after a Stop.
+func (n *NATS) Start() {
+	n.t.Helper()
+	opts := n.opts
+	ns, err := server.NewServer(&opts)
+	if err != nil {
+		n.t.Fatalf("NATS: %v", err)
+	}
+	n.ns = ns
+	ns.Start()
+	if !ns.ReadyForConnections(10 * time.Second) {
+		n.t.Fatal("NATS was not ready within 10 s")
+	}
+}
+
+// Stop stops the server and waits until it has let go of port and files.
+func (n *NATS) Stop() {
+	n.ns.Shutdown()
+	n.ns.WaitForShutdown()
+}
+
+// URL is the server's address for clients.
+func (n *NATS) URL() string { return n.ns.ClientURL() }
