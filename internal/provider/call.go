@@ -57,7 +57,7 @@ var (
 	acceptStream = []string{"text/event-stream"}
 )
 
-// authorize puts the key into h. It is the only caller of Secret.Reveal.
+// authorize puts the key into h. No other code of this package sees it in plain.
 func (c *Call) authorize(h http.Header) {
 	if c.Secret.IsZero() {
 		return
