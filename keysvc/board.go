@@ -39,6 +39,7 @@ type cell struct {
 
 // board is every rest this process knows.
 type board struct {
+	self  string                        // this process, in the values it writes
 	cells atomic.Pointer[map[ref]*cell] // read without a lock, replaced whole under mu
 
 	mu    sync.Mutex // guards the rest
@@ -59,8 +60,8 @@ type link struct {
 	counted  uint64    // revision of our own last event that was counted
 }
 
-func newBoard() *board {
-	b := &board{links: map[ref]*link{}, byKey: map[string]ref{}, moved: make(chan struct{})}
+func newBoard(self string) *board {
+	b := &board{self: self, links: map[ref]*link{}, byKey: map[string]ref{}, moved: make(chan struct{})}
 	b.cells.Store(&map[ref]*cell{})
 	return b
 }

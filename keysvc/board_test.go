@@ -11,7 +11,7 @@ import (
 func TestBoardTakesTheLatestEnd(t *testing.T) {
 	for seed := range uint64(500) {
 		random := rand.New(rand.NewPCG(seed, 0))
-		b, now := newBoard(), time.Now()
+		b, now := newBoard("self"), time.Now()
 		var end time.Time
 		revision := uint64(0)
 		for range 20 {
@@ -22,7 +22,7 @@ func TestBoardTakesTheLatestEnd(t *testing.T) {
 			} else {
 				revision++
 				v := value{Scope: r.Scope, Provider: r.Provider, Key: r.Fingerprint, Model: r.Model, MS: r.For.Milliseconds()}
-				b.adopt(now, v, r.For, revision, false)
+				b.adopt(now, v, r.For, revision)
 			}
 			if e := now.Add(r.For); e.After(end) {
 				end = e
@@ -36,29 +36,29 @@ func TestBoardTakesTheLatestEnd(t *testing.T) {
 
 // A write whose acknowledgement was lost counts once, when the watch shows it.
 func TestLostAcknowledgement(t *testing.T) {
-	b, now := newBoard(), time.Now()
+	b, now := newBoard("self"), time.Now()
 	r := keyRest(time.Minute)
 	b.set(now, r, now)
 	d, ok, _ := b.draft(now)
 	if !ok || !d.event {
 		t.Fatalf("got %+v, %v, want a draft of an event", d, ok)
 	}
-	v := value{Scope: r.Scope, Provider: r.Provider, Key: r.Fingerprint, Model: r.Model, MS: r.For.Milliseconds(), Event: true}
-	if !b.adopt(now, v, r.For, 7, true) {
+	v := value{Scope: r.Scope, Provider: r.Provider, Key: r.Fingerprint, Model: r.Model, MS: r.For.Milliseconds(), By: "self", Event: true}
+	if !b.adopt(now, v, r.For, 7) {
 		t.Error("the watch shows our write, and it is not counted")
 	}
 	b.unwritten(d)
 	if d, ok, _ := b.draft(now); ok {
 		t.Errorf("written again: %+v", d)
 	}
-	if b.adopt(now, v, r.For, 7, true) {
+	if b.adopt(now, v, r.For, 7) {
 		t.Error("counted twice")
 	}
 }
 
 // A rest that ends before the bus is back still counts as an event.
 func TestOverBeforeWritten(t *testing.T) {
-	b, now := newBoard(), time.Now()
+	b, now := newBoard("self"), time.Now()
 	b.set(now, keyRest(time.Second), now)
 	_, ok, over := b.draft(now.Add(2 * time.Second))
 	if ok || len(over) != 1 {
@@ -71,7 +71,7 @@ func TestOverBeforeWritten(t *testing.T) {
 
 // Rests that returned long ago take no room.
 func TestBoardForgets(t *testing.T) {
-	b, now := newBoard(), time.Now()
+	b, now := newBoard("self"), time.Now()
 	for i := range 100 {
 		r := keyRest(time.Second)
 		r.Fingerprint = string(rune('a' + i))

@@ -54,7 +54,6 @@ type Service struct {
 	replicas int
 	log      *slog.Logger
 	event    func(llm.Rest)
-	id       string // of this process, in the values it writes
 
 	board     *board
 	strikes   strikes
@@ -72,8 +71,8 @@ type Service struct {
 
 // New returns a Service that has not yet seen the bucket. Call Run.
 func New(o Options) *Service {
-	s := &Service{js: o.JetStream, replicas: max(1, o.Replicas), log: o.Log, event: o.Event, id: nuid.Next(),
-		board: newBoard(), wake: make(chan struct{}, 1), rewatch: make(chan struct{}, 1), ready: make(chan struct{})}
+	s := &Service{js: o.JetStream, replicas: max(1, o.Replicas), log: o.Log, event: o.Event,
+		board: newBoard(nuid.Next()), wake: make(chan struct{}, 1), rewatch: make(chan struct{}, 1), ready: make(chan struct{})}
 	if s.event == nil {
 		s.event = func(llm.Rest) {}
 	}

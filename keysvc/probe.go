@@ -67,7 +67,7 @@ func (s *Service) claim(k ref) bool {
 	defer cancel()
 	key := probeKey(keyOf(k))
 	put := func(revision uint64) error {
-		_, err := s.publish(ctx, &nats.Msg{Subject: subjectOf(key), Data: []byte(s.id)}, jetstream.WithMsgTTL(probeFor),
+		_, err := s.publish(ctx, &nats.Msg{Subject: subjectOf(key), Data: []byte(s.board.self)}, jetstream.WithMsgTTL(probeFor),
 			jetstream.WithExpectLastSequencePerSubject(revision))
 		return err
 	}

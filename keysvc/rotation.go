@@ -26,11 +26,13 @@ func (s *Service) Pick(now time.Time, provider, model string, keys []config.Key,
 		return among[0]
 	}
 	among = s.proven(now, provider, model, keys, among)
+	var i int
 	if affinity != 0 {
-		return rendezvous(keys, among, affinity)
+		i = rendezvous(keys, among, affinity)
+	} else {
+		turn := s.rotations.get(upstream{provider, model}, func(t *atomic.Uint64) { t.Store(rand.Uint64()) })
+		i = among[turn.Add(1)%uint64(len(among))]
 	}
-	turn := s.rotations.get(upstream{provider, model}, func(t *atomic.Uint64) { t.Store(rand.Uint64()) })
-	i := among[turn.Add(1)%uint64(len(among))]
 	s.tryOut(now, provider, model, keys[i])
 	return i
 }

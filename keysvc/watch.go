@@ -4,12 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"model-proxy/internal/llm"
 )
 
 // rewatchPause is the wait between two tries to make a watch.
@@ -128,7 +125,7 @@ func (s *Service) apply(now time.Time, e jetstream.KeyValueEntry) {
 }
 
 func (s *Service) adopt(now time.Time, v value, left time.Duration, revision uint64) {
-	if s.board.adopt(now, v, left, revision, v.By == s.id) {
+	if s.board.adopt(now, v, left, revision) {
 		s.count(v.rest())
 	}
 	signal(s.wake) // a longer rest of ours may have waited for this revision
@@ -156,8 +153,9 @@ func (s *Service) resync(ctx context.Context, kv jetstream.KeyValue, entries []j
 	}
 	info := status.(*jetstream.KeyValueBucketStatus).StreamInfo()
 	now := time.Now()
-	same := s.made.Equal(info.Created)
-	if s.made = info.Created; !same {
+	beyond := resetMeanwhile
+	if !s.made.Equal(info.Created) {
+		s.made, beyond = info.Created, lostWithBucket
 		s.board.forgetBucket()
 	}
 
@@ -175,111 +173,7 @@ func (s *Service) resync(ctx context.Context, kv jetstream.KeyValue, entries []j
 		}
 		s.adopt(now, v, v.rest().For-info.TimeStamp.Sub(e.Created()), e.Revision())
 	}
-	s.board.reconcile(now, live, gone, same)
+	s.board.reconcile(now, live, gone, beyond)
 	signal(s.wake)
 	return nil
-}
-
-// adopt takes a rest from the bucket, left being what is left of it. A longer
-// one of ours stays and remains to be written. It reports whether the entry is
-// an event of our own that has not been counted yet.
-func (b *board) adopt(now time.Time, v value, left time.Duration, revision uint64, ours bool) bool {
-	b.mu.Lock()
-	defer b.unlock()
-	r := v.rest()
-	k := refOf(r)
-	l := b.linkLocked(k)
-	if revision < l.revision {
-		return false // an echo of what has been replaced since
-	}
-	news := revision > l.revision
-	if news {
-		l.revision, l.stored = revision, now.Add(left)
-	}
-	l.held = false
-	c := b.adoptLocked(now, k, r, l.stored)
-	if ours && v.Event {
-		l.sending = false
-	}
-	if !ours && news {
-		l.sending, l.event = false, false // the other was first: ours lengthens in silence, if at all
-	}
-	if l.unsent && c.left(now)-l.stored.Sub(now) <= noise {
-		l.unsent = false
-		l.changes++
-	}
-	return ours && l.countLocked(v.Event, revision)
-}
-
-// adoptLocked makes the cell of k last until end at least, and returns it; nil
-// if that is over and there was none.
-func (b *board) adoptLocked(now time.Time, k ref, r llm.Rest, end time.Time) *cell {
-	c := b.get(k)
-	if !end.After(now) || c != nil && !c.until.Before(end) {
-		return c
-	}
-	next := &cell{rest: r, until: end, since: now, trial: new(atomic.Int64)}
-	if c.left(now) > 0 {
-		next.trial = c.trial
-		if end.Sub(c.until) < lengthened {
-			next.since = c.since
-		}
-	}
-	b.putLocked(now, k, next)
-	return next
-}
-
-// expired notes the server's marker for a rest that is over.
-func (b *board) expired(key string, revision uint64) {
-	b.mu.Lock()
-	defer b.unlock()
-	if l := b.links[b.byKey[key]]; l != nil && revision > l.revision {
-		l.revision, l.stored, l.held = revision, time.Time{}, false
-	}
-}
-
-// reset forgets a rest that was deleted.
-func (b *board) reset(now time.Time, key string, revision uint64) {
-	b.mu.Lock()
-	defer b.unlock()
-	k, ok := b.byKey[key]
-	l := b.links[k]
-	if !ok || revision <= l.revision {
-		return
-	}
-	l.revision = revision
-	b.dropLocked(now, k)
-}
-
-// forgetBucket forgets all revisions: another bucket counts from 1 again.
-func (b *board) forgetBucket() {
-	b.mu.Lock()
-	defer b.unlock()
-	for _, l := range b.links {
-		l.revision, l.counted, l.stored, l.held = 0, 0, time.Time{}, false
-	}
-}
-
-// reconcile ends what the bucket no longer has (same bucket), or has it
-// written again (another bucket). Live are the keys it has, gone the revisions
-// of the signs of deleted ones.
-func (b *board) reconcile(now time.Time, live map[string]bool, gone map[string]uint64, same bool) {
-	b.mu.Lock()
-	defer b.unlock()
-	for k, c := range *b.cells.Load() {
-		key := keyOf(k)
-		if live[key] {
-			continue // adopt has dealt with it
-		}
-		l := b.linkLocked(k)
-		l.revision, l.stored, l.held = gone[key], time.Time{}, false
-		switch {
-		case c.left(now) == 0:
-		case same && !l.unsent:
-			b.dropLocked(now, k)
-		default:
-			l.unsent = true
-			l.changes++
-		}
-	}
 }

@@ -23,14 +23,20 @@ type evidence struct {
 }
 
 // telling ranks what a client learns most from when everything failed in its
-// own way: first what is wrong with the request, then what another try may
-// mend, last what only the operator can.
+// own way: first what no other try can mend, then what the upstreams suffer
+// from, then what waiting helps against, last what only the operator can mend.
 var telling = map[Class]int{
-	BadRequest: 9, ContentFilter: 9, ContextLength: 9, TooLarge: 9, ToolUse: 8,
-	Overloaded: 7, ServerError: 6, TimedOut: 5, Broken: 4, Unreachable: 4, Other: 3, ModelMissing: 3,
-	RateLimit: 2, TooLargeHere: 2,
+	ContentFilter: 10, ContextLength: 10, TooLarge: 10,
+	Overloaded: 9, ServerError: 8, TimedOut: 7, Broken: 6, Unreachable: 6,
+	RateLimit: 4, TooLargeHere: 4,
+	BadRequest: 3, ToolUse: 3, // the operator had it tried elsewhere: one route's word is not the last
+	ModelMissing: 2, Other: 2,
 	Quota: 1, Auth: 1, Denied: 1, ModelDenied: 1,
 }
+
+// restingIll ranks the rest of something that failed for other reasons than
+// limits.
+const restingIll = 5
 
 func (w *Walk) noteFailure(now time.Time, c Class, f Failure, status int, told *llm.Error, rest llm.Rest) {
 	e := evidence{class: c, told: told, where: place(w.step.Route), what: happened(f, status)}
@@ -64,34 +70,29 @@ func happened(f Failure, status int) string {
 
 // exhausted is the answer when nothing is left to try.
 func (w *Walk) exhausted(now time.Time) *llm.Error {
-	best := evidence{}
-	rank := -1
+	best, rank := evidence{}, -1
 	for _, e := range w.evidence {
 		if n := e.rank(); n > rank {
 			best, rank = e, n
 		}
 	}
 	switch {
-	case rank < 0:
-		return llm.NewError(llm.Unavailable, fmt.Sprintf("No route of model %q could be tried.", w.job.Model))
 	case best.class.refused():
 		return refused(w.summary())
 	case best.told == nil || best.class == RateLimit:
 		return w.allRest(now, best)
-	case rank >= telling[ToolUse]:
+	case best.class.aboutRequest():
 		return best.told
 	}
 	e := *best.told
-	e.Body = nil
+	e.Body = nil // which does not say what was tried
 	e.Message = strings.TrimRight(e.Message, ". ") + ". " + w.summary()
 	return w.withRetryAfter(now, &e)
 }
 
-// rank is how telling the evidence is. A rest tells less than the failure
-// that caused it, more than a rate limit.
 func (e evidence) rank() int {
-	if e.told == nil && (e.breaker || telling[e.class] > telling[RateLimit]) {
-		return telling[ModelMissing]
+	if e.told == nil && (e.breaker || telling[e.class] > restingIll) {
+		return restingIll
 	}
 	return telling[e.class]
 }

@@ -35,6 +35,7 @@ func TestFinal(t *testing.T) {
 		{"unreachable", []Failure{unreached}, 502, 0, "", false, "unreachable"},
 		{"missing upstream", []Failure{missing}, 404, 0, "", false, "404"},
 		{"missing upstream and a server error", []Failure{missing, broken, missing}, 500, 0, "", false, "b/y: 500"},
+		{"limited and a missing upstream", []Failure{missing, after(limited, "10"), missing}, 429, 10 * time.Second, "rate_limit_exceeded", false, "b/y: 429"},
 		{"the request's own fault", []Failure{faulty}, 400, 0, "", false, "status 400"},
 		{"no tool call from any", []Failure{answer(400, `{"error":{"code":"tool_use_failed"}}`)}, 400, 0, "", false, "status 400"},
 		{"over every whole limit", []Failure{answer(429, `{"error":{"message":"Request too large for m"}}`)}, 429, time.Second, "", false, "429"},
