@@ -189,11 +189,11 @@ func (m *mortal) write(ctx context.Context, b *batch) (written, error) {
 }
 
 // small is a Source that gives few messages at a time, so that there are many
-// batches to die in.
+// batches to die in, and some left for the last sink.
 type small struct{ Source }
 
 func (s small) Fetch(ctx context.Context, _ int, wait time.Duration) ([]Message, error) {
-	return s.Source.Fetch(ctx, 1+rand.IntN(60), wait)
+	return s.Source.Fetch(ctx, 1+rand.IntN(15), wait)
 }
 
 func TestKilledSinkLosesAndRepeatsNothing(t *testing.T) {
@@ -201,7 +201,7 @@ func TestKilledSinkLosesAndRepeatsNothing(t *testing.T) {
 	const requests = 7000 // 21,000 rows
 	publishRecords(t, js, requests)
 	s := openStore(t, t.TempDir())
-	for range 6 {
+	for range 6 { // at most 6 × 4 batches of 15 messages, of some 420
 		ctx, kill := context.WithCancel(t.Context())
 		sink := New(Config{Source: small{FromConsumer(consumer)}, Store: &mortal{s, 1 + rand.IntN(4), kill}, Liveness: everyoneLives{}, Log: quiet})
 		if err := sink.Run(ctx); err != nil {

@@ -194,6 +194,37 @@ func TestRecordsFilter(t *testing.T) {
 	}
 }
 
+// Real keys begin with the time; the bound on them must not hide a row.
+func TestSinceWithRealKeys(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	since := time.Date(2026, 11, 22, 16, 0, 0, 0, time.UTC)
+	var b batch
+	for minute := range 200 {
+		at := since.Add(time.Duration(minute-150) * time.Minute)
+		r := request(fmt.Sprintf("%08x-%04x-7000-8000-000000000000", at.UnixMilli()>>16, at.UnixMilli()&0xffff), 0)
+		r.Time = usage.At(at)
+		b.requests = append(b.requests, r)
+	}
+	store1(t, s, b)
+	for _, tt := range []struct {
+		since time.Time
+		want  int
+	}{{since, 50}, {since.Add(time.Microsecond), 49}, {since.Add(-150 * time.Minute), 200}, {time.Unix(0, 0), 200}, {since.Add(time.Hour), 0}} {
+		rows, err := s.Records(t.Context(), Filter{Since: tt.since, Limit: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(rows.Values); got != tt.want {
+			t.Errorf("since %v: got %d rows, want %d", tt.since, got, tt.want)
+		}
+		for i := 1; i < len(rows.Values); i++ {
+			if rows.Values[i-1][1].(string) < rows.Values[i][1].(string) {
+				t.Errorf("since %v: row %d is newer than the one before it", tt.since, i)
+			}
+		}
+	}
+}
+
 func TestBodiesAreJoined(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	long := strings.Repeat("é", 1000)
