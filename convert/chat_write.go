@@ -80,7 +80,7 @@ func (w *chatWriter) open(dst []byte, b llm.Block, n *int) []byte {
 	w.any = true
 	switch b.Kind {
 	case llm.BlockText:
-		if w.text && apart {
+		if w.text && apart && !w.c.same {
 			return w.content(dst, "\n\n", n)
 		}
 	case llm.BlockThinking:
@@ -294,12 +294,12 @@ type chatParts struct {
 	notes                       []llm.Annotation
 }
 
-func chatPartsOf(a *llm.Answer) chatParts {
+func chatPartsOf(c *conversion, a *llm.Answer) chatParts {
 	var p chatParts
 	for i, b := range a.Blocks {
 		switch b.Kind {
 		case llm.BlockText:
-			if p.content != "" && i > 0 && a.Blocks[i-1].Kind != llm.BlockText {
+			if p.content != "" && a.Blocks[i-1].Kind != llm.BlockText && !c.same {
 				p.content += "\n\n"
 			}
 			start := utf8.RuneCountInString(p.content)
@@ -328,7 +328,7 @@ func chatPartsOf(a *llm.Answer) chatParts {
 }
 
 func appendChatMessage(o *build, c *conversion, a *llm.Answer) {
-	p := chatPartsOf(a)
+	p := chatPartsOf(c, a)
 	o.key("role").str("assistant")
 	if p.hasText {
 		o.key("content").str(p.content)

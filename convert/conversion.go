@@ -51,6 +51,7 @@ type conversion struct {
 	client protocol
 	target protocol
 
+	same         bool              // both ends speak one protocol, only whole and stream are exchanged
 	names        map[string]string // tool names sent in place of the client's → the client's
 	custom       map[string]bool   // tools that the client called custom and that went as functions
 	legacy       bool              // the client speaks of functions, not tools
@@ -130,7 +131,7 @@ func (x *Exchange) streamFromAnswer(dst, body []byte) ([]byte, error) {
 	if !ok {
 		return dst, cutError("the provider sent no event stream", nil)
 	}
-	c.includeUsage = !x.hideUsage
+	c.same, c.includeUsage = true, !x.hideUsage
 	return c.writeAnswer(dst, c.target.parseAnswer(c, body)), nil
 }
 
@@ -155,6 +156,7 @@ func newStreamConversion(x *Exchange) *streamConversion {
 			return &streamConversion{err: cutError("the provider sent an event stream for a plain request", nil)}
 		}
 		c = same
+		c.same = true
 	}
 	s := &streamConversion{c: c, reader: c.target.newReader(c), mend: newMender(c)}
 	if x.in.Stream {

@@ -45,14 +45,22 @@ func (r *messagesReader) start(dst []llm.Chunk, m []byte) ([]llm.Chunk, *llm.Err
 		}
 		return dst, nil
 	}
-	r.started = true
-	dst = append(dst, llm.Chunk{Kind: llm.ChunkStart, ID: str(rawjson.Get(m, "id")), Model: str(rawjson.Get(m, "model"))})
+	dst = r.begin(dst, m)
 	for b := range rawjson.Array(rawjson.Get(m, "content")) { // results that were deferred
 		dst = r.openBlock(dst, b)
 		dst = r.closeBlock(dst)
 	}
 	r.readStop(m)
 	return dst, nil
+}
+
+// begin tells the start once; a stream may lack its own.
+func (r *messagesReader) begin(dst []llm.Chunk, m []byte) []llm.Chunk {
+	if r.started {
+		return dst
+	}
+	r.started = true
+	return append(dst, llm.Chunk{Kind: llm.ChunkStart, ID: str(rawjson.Get(m, "id")), Model: str(rawjson.Get(m, "model"))})
 }
 
 func (r *messagesReader) readStop(v []byte) {
@@ -65,7 +73,7 @@ func (r *messagesReader) readStop(v []byte) {
 
 // openBlock begins a block. What only the vendor's own tools use is opaque.
 func (r *messagesReader) openBlock(dst []llm.Chunk, v []byte) []llm.Chunk {
-	dst = r.closeBlock(dst)
+	dst = r.closeBlock(r.begin(dst, nil))
 	b, text := answerBlock(v)
 	r.open, r.shown, r.kind, r.whole = true, true, b.Kind, text != "" && b.Kind == llm.BlockCall
 	r.signature, r.notes = b.Signature, b.Annotations
@@ -163,7 +171,7 @@ func (r *messagesReader) closeBlock(dst []llm.Chunk) []llm.Chunk {
 }
 
 func (r *messagesReader) finish(dst []llm.Chunk) ([]llm.Chunk, *llm.Error) {
-	dst = r.closeBlock(dst)
+	dst = r.closeBlock(r.begin(dst, nil))
 	return append(dst, llm.Chunk{Kind: llm.ChunkStop, Stop: r.stop}), nil
 }
 

@@ -183,6 +183,9 @@ func buildMessagesAnswer(c *conversion, dst []byte, a *llm.Answer) []byte {
 	o.key("content").open('[')
 	for _, b := range a.Blocks {
 		if b.Kind == llm.BlockOpaque {
+			if c.same {
+				o.raw(b.Raw)
+			}
 			continue
 		}
 		input, fair := argsObject(b.Args)
