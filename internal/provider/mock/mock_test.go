@@ -1,6 +1,7 @@
 package mock_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -292,15 +293,17 @@ func TestWhoDecides(t *testing.T) {
 func TestClientGoes(t *testing.T) {
 	for name, tt := range map[string]struct {
 		headers []string
+		read    int // events read before the client goes
 		want    mock.Outcome
 	}{
-		"before the answer": {[]string{"X-Mock-Ttft", "1h"}, mock.OutcomeCancelled},
-		"between events":    {[]string{"X-Mock-Delay", "1h"}, mock.OutcomeCancelled},
-		"stalled":           {[]string{"X-Mock-Stall-After", "2"}, mock.OutcomeStalled},
+		"before the answer": {[]string{"X-Mock-Ttft", "1h"}, 0, mock.OutcomeCancelled},
+		"between events":    {[]string{"X-Mock-Delay", "1h"}, 2, mock.OutcomeCancelled},
+		"stalled":           {[]string{"X-Mock-Stall-After", "2"}, 2, mock.OutcomeStalled},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, url := serve(t, mock.Options{})
 			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
 			req, err := http.NewRequestWithContext(ctx, "POST", url+"/v1/chat/completions", strings.NewReader(chat("hi", streamed)))
 			if err != nil {
 				t.Fatal(err)
@@ -309,18 +312,36 @@ func TestClientGoes(t *testing.T) {
 			ended := make(chan struct{})
 			go func() {
 				defer close(ended)
+				defer cancel()
 				if resp, err := http.DefaultClient.Do(req); err == nil {
+					readEvents(resp.Body, tt.read)
 					resp.Body.Close()
 				}
 			}()
 			await(t, m, func(list []mock.Entry) bool { return len(list) == 1 })
-			cancel()
+			if tt.read == 0 {
+				cancel()
+			}
 			<-ended
 			await(t, m, func(list []mock.Entry) bool { return list[0].Outcome != mock.OutcomeRunning })
-			if e := m.Requests()[0]; e.Outcome != tt.want || e.CancelledMS == nil {
-				t.Errorf("got outcome %s, cancelled after %v ms; want %s and a time", e.Outcome, e.CancelledMS, tt.want)
+			if e := m.Requests()[0]; e.Outcome != tt.want || e.CancelledMS == nil || int(e.Chunks) != tt.read {
+				t.Errorf("got outcome %s, %d events, cancelled after %v ms; want %s, %d and a time", e.Outcome, e.Chunks, e.CancelledMS, tt.want, tt.read)
 			}
 		})
+	}
+}
+
+// readEvents reads n events and no further.
+func readEvents(body io.Reader, n int) {
+	lines := bufio.NewReader(body)
+	for n > 0 {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return
+		}
+		if line == "\n" {
+			n--
+		}
 	}
 }
 
