@@ -44,6 +44,7 @@ type callState struct {
 	args     []byte
 	opened   bool
 	closed   bool
+	encoded  bool // the arguments are a JSON string with the object in it
 }
 
 // held is text that has to wait for a call to end.
@@ -199,6 +200,9 @@ func (r *chatReader) closeBlock(dst []llm.Chunk) []llm.Chunk {
 		end.Block.Signature = r.seal()
 	}
 	if r.call != nil {
+		if r.call.encoded {
+			dst = append(dst, llm.Chunk{Kind: llm.ChunkText, Text: decodedArgs(r.call.args)})
+		}
 		r.call.closed, r.call = true, nil
 	}
 	return append(dst, end)
@@ -230,7 +234,7 @@ func (r *chatReader) fragment(dst []llm.Chunk, position int, f []byte) ([]llm.Ch
 		}
 		return dst, nil
 	case r.call == s:
-		if piece != "" {
+		if piece != "" && !s.encoded {
 			dst = append(dst, llm.Chunk{Kind: llm.ChunkText, Text: piece})
 		}
 		if len(r.waiting) > 0 || r.pending() != nil {
@@ -279,7 +283,17 @@ func (r *chatReader) note(s *callState, f []byte) string {
 		s.extra = bytes.Clone(x)
 	}
 	s.args = append(s.args, args...)
+	s.encoded = !s.custom && len(s.args) > 0 && s.args[0] == '"'
 	return args
+}
+
+// decodedArgs undoes one encoding too many.
+func decodedArgs(args []byte) string {
+	input, fair := argsObject(string(args))
+	if !fair {
+		return string(args)
+	}
+	return string(input)
 }
 
 func (r *chatReader) openCall(dst []llm.Chunk, s *callState) []llm.Chunk {
@@ -293,7 +307,7 @@ func (r *chatReader) openCall(dst []llm.Chunk, s *callState) []llm.Chunk {
 	}
 	dst = r.openBlock(dst, llm.Block{Kind: llm.BlockCall, ID: s.id, Name: s.name, Custom: s.custom})
 	r.call, s.opened = s, true
-	if len(s.args) > 0 {
+	if len(s.args) > 0 && !s.encoded {
 		dst = append(dst, llm.Chunk{Kind: llm.ChunkText, Text: string(s.args)})
 	}
 	return dst
