@@ -75,9 +75,11 @@ func pathProtocol(r *http.Request) llm.Protocol {
 	return llm.OpenAI
 }
 
+const noSuchPath = "no such path; see /docs for those there are"
+
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	setRequestID(w, r, pathProtocol(r))
-	writeError(w, pathProtocol(r), llm.NewError(llm.NotFound, "no such path; see /docs for those there are"))
+	writeError(w, pathProtocol(r), llm.NewError(llm.NotFound, noSuchPath))
 }
 
 func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {

@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"time"
 
@@ -16,20 +17,21 @@ type Health struct {
 	Detail any    `json:"detail,omitempty"`
 }
 
+// Statuses of a component and of the whole.
 const (
-	healthy   = "ok"
-	impaired  = "degraded"
-	unhealthy = "unhealthy"
+	Healthy   = "ok"
+	Degraded  = "degraded" // it serves, but not all of it
+	Unhealthy = "unhealthy"
 )
 
 // health says whether this ingress can take requests; it asks nobody.
 func (s *Server) health(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
 	setRequestID(w, r, pathProtocol(r))
 	if !s.cfg.Conn.Connected() || s.draining.Load() {
-		writeJSON(w, http.StatusServiceUnavailable, Health{Status: unhealthy})
+		writeJSON(w, http.StatusServiceUnavailable, Health{Status: Unhealthy})
 		return
 	}
-	writeJSON(w, http.StatusOK, Health{Status: healthy})
+	writeJSON(w, http.StatusOK, Health{Status: Healthy})
 }
 
 // healthDetailed tells of every component by itself.
@@ -43,54 +45,75 @@ func (s *Server) healthDetailed(w http.ResponseWriter, r *http.Request, _ httpro
 			return
 		}
 	}
-	report := struct {
-		Health
-		ConfigRevision string            `json:"config_revision"`
-		Components     map[string]Health `json:"components"`
-	}{Health{Status: healthy}, snap.Revision, s.components(r.Context(), snap)}
+	report := s.Report(r.Context())
 	status := http.StatusOK
-	for _, c := range report.Components {
-		switch {
-		case c.Status == unhealthy:
-			report.Status, status = unhealthy, http.StatusServiceUnavailable
-		case c.Status == impaired && report.Status == healthy:
-			report.Status = impaired
-		}
+	if report.Status == Unhealthy {
+		status = http.StatusServiceUnavailable
 	}
 	writeJSON(w, status, report)
+}
+
+// Report is what /health/detailed answers.
+type Report struct {
+	Status         string            `json:"status"` // that of the worst component
+	ConfigRevision string            `json:"config_revision"`
+	Components     map[string]Health `json:"components"`
+}
+
+// Report asks every component how it is. It is safe for concurrent use.
+func (s *Server) Report(ctx context.Context) Report {
+	snap := s.cfg.Snapshot()
+	return NewReport(snap.Revision, s.components(ctx, snap))
+}
+
+// NewReport makes a report of its components.
+func NewReport(revision string, components map[string]Health) Report {
+	r := Report{Healthy, revision, components}
+	for _, c := range components {
+		switch {
+		case c.Status == Unhealthy:
+			r.Status = Unhealthy
+		case c.Status == Degraded && r.Status == Healthy:
+			r.Status = Degraded
+		}
+	}
+	return r
 }
 
 func (s *Server) components(ctx context.Context, snap *config.Snapshot) map[string]Health {
 	ctx, stop := context.WithTimeout(ctx, 2*time.Second)
 	defer stop()
 	out := map[string]Health{
-		"nats":      {Status: healthy},
-		"records":   {Status: healthy, Detail: map[string]any{"pending": s.records.Pending()}},
+		"nats":      {Status: Healthy},
+		"records":   {Status: Healthy, Detail: map[string]any{"pending": s.records.Pending()}},
 		"providers": s.providerHealth(snap),
-		"models":    {Status: healthy},
-		"config":    {Status: healthy},
+		"models":    {Status: Healthy},
+		"config":    {Status: Healthy},
 	}
 	if !s.cfg.Conn.Connected() {
-		out["nats"] = Health{Status: unhealthy, Detail: "the connection is lost"}
+		out["nats"] = Health{Status: Unhealthy, Detail: "the connection is lost"}
 	}
 	queue, err := s.cfg.Conn.Queue(ctx)
-	out["queue"] = Health{Status: healthy, Detail: map[string]any{"depth": queue.Depth, "oldest_ms": queue.Oldest.Milliseconds()}}
+	out["queue"] = Health{Status: Healthy, Detail: map[string]any{"depth": queue.Depth, "oldest_ms": queue.Oldest.Milliseconds()}}
 	if err != nil {
-		out["queue"] = Health{Status: unhealthy, Detail: "JetStream does not answer"}
+		out["queue"] = Health{Status: Unhealthy, Detail: "JetStream does not answer"}
 	}
 	workers := s.bus.Workers()
-	out["workers"] = Health{Status: healthy, Detail: map[string]any{"seen": workers}}
+	out["workers"] = Health{Status: Healthy, Detail: map[string]any{"seen": workers}}
 	if workers == 0 {
-		out["workers"] = Health{Status: unhealthy, Detail: map[string]any{"seen": 0}}
+		out["workers"] = Health{Status: Unhealthy, Detail: map[string]any{"seen": 0}}
 	}
 	if s.records.Full() {
-		out["records"] = Health{Status: unhealthy, Detail: map[string]any{"pending": s.records.Pending()}}
+		out["records"] = Health{Status: Unhealthy, Detail: map[string]any{"pending": s.records.Pending()}}
 	}
 	if bad := degraded(snap); len(bad) > 0 {
-		out["models"] = Health{Status: impaired, Detail: bad}
+		out["models"] = Health{Status: Degraded, Detail: bad}
 	}
 	if faults := faults(snap); len(faults) > 0 {
-		out["config"] = Health{Status: impaired, Detail: faults}
+		out["config"] = Health{Status: Degraded, Detail: faults}
+	}
+	if s.cfg.Components != nil {
+		maps.Copy(out, s.cfg.Components(ctx))
 	}
 	return out
 }
@@ -113,5 +136,5 @@ func (s *Server) providerHealth(snap *config.Snapshot) Health {
 			keys[r.Provider.Name] = map[string]any{"keys": len(r.Keys)}
 		}
 	}
-	return Health{Status: healthy, Detail: keys}
+	return Health{Status: Healthy, Detail: keys}
 }

@@ -34,6 +34,9 @@ type Config struct {
 	Drain           time.Duration
 	Cut             <-chan struct{} // closed to end a drain at once
 	Log             *slog.Logger
+	// Components adds to /health/detailed what only the process knows. It
+	// replaces what the ingress says of a component of the same name. May be nil.
+	Components func(context.Context) map[string]Health
 	// Mount adds pages that are not the ingress's own (/metrics, /docs, …).
 	Mount func(*httprouter.Router)
 }
@@ -111,10 +114,9 @@ func (s *Server) routes() http.Handler {
 	for _, e := range endpoints {
 		r.POST(e.path, func(w http.ResponseWriter, req *http.Request, _ httprouter.Params) { s.serve(w, req, e.endpoint) })
 	}
-	r.GET("/v1/models", s.listModels)
-	r.GET("/v1/models/*id", s.showModel)
-	r.GET("/health", s.health)
-	r.GET("/health/detailed", s.healthDetailed)
+	for _, p := range pages {
+		r.GET(p.path, func(w http.ResponseWriter, req *http.Request, ps httprouter.Params) { p.handle(s, w, req, ps) })
+	}
 	if s.cfg.Mount != nil {
 		s.cfg.Mount(r)
 	}

@@ -1,0 +1,30 @@
+package ingress
+
+import (
+	"net/http"
+
+	"model-proxy/config"
+	"model-proxy/internal/llm"
+)
+
+// AdminOnly lets only requests with ADMIN_API_KEY through to next. Without a
+// configured one the path does not exist: 404.
+func AdminOnly(snapshot func() *config.Snapshot, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		setRequestID(w, r, llm.OpenAI)
+		switch snap := snapshot(); {
+		case snap.Settings.AdminKeySHA256 == nil:
+			WriteError(w, llm.NewError(llm.NotFound, noSuchPath))
+		case !snap.AuthenticateAdmin(clientKey(r.Header)):
+			e := llm.NewError(llm.Unauthorized, "this path wants the admin key: send it as Authorization: Bearer KEY")
+			e.Code = "invalid_api_key"
+			WriteError(w, e)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// WriteError answers with an error in OpenAI's format, for the pages that cmd
+// mounts.
+func WriteError(w http.ResponseWriter, e *llm.Error) { writeError(w, llm.OpenAI, e) }
