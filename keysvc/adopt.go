@@ -3,8 +3,6 @@ package keysvc
 import (
 	"sync/atomic"
 	"time"
-
-	"model-proxy/internal/llm"
 )
 
 // adopt takes a rest from the bucket, left being what is left of it. A longer
@@ -13,8 +11,7 @@ import (
 func (b *board) adopt(now time.Time, v value, left time.Duration, revision uint64) bool {
 	b.mu.Lock()
 	defer b.unlock()
-	r, ours := v.rest(), v.By == b.self
-	k := refOf(r)
+	k, ours := refOf(v.rest()), v.By == b.self
 	l := b.linkLocked(k)
 	if revision < l.revision {
 		return false // an echo of what has been replaced since
@@ -24,7 +21,7 @@ func (b *board) adopt(now time.Time, v value, left time.Duration, revision uint6
 		l.revision, l.stored = revision, now.Add(left)
 	}
 	l.held = false
-	c := b.adoptLocked(now, k, r, l.stored)
+	c := b.adoptLocked(now, k, v, l.stored)
 	if ours && v.Event {
 		l.sending = false
 	}
@@ -40,16 +37,16 @@ func (b *board) adopt(now time.Time, v value, left time.Duration, revision uint6
 
 // adoptLocked makes the cell of k last until end at least, and returns it; nil
 // if that is over and there was none.
-func (b *board) adoptLocked(now time.Time, k ref, r llm.Rest, end time.Time) *cell {
+func (b *board) adoptLocked(now time.Time, k ref, v value, end time.Time) *cell {
 	c := b.get(k)
 	if !end.After(now) || c != nil && !c.until.Before(end) {
 		return c
 	}
-	next := &cell{rest: r, until: end, since: now, trial: new(atomic.Int64)}
+	next := &cell{rest: v.rest(), until: end, since: now, trial: new(atomic.Int64)}
 	if c.left(now) > 0 {
 		next.trial = c.trial
-		if end.Sub(c.until) < lengthened {
-			next.since = c.since
+		if !v.Event {
+			next.since = c.since // lengthened in silence
 		}
 	}
 	b.putLocked(now, k, next)

@@ -89,6 +89,7 @@ func TestWhatRests(t *testing.T) {
 		{"cut", dropped, "", llm.Rest{}, llm.HealthFailing},
 		{"malformed", Failure{Fault: Malformed}, "", llm.Rest{}, llm.HealthFailing},
 		{"no connection", unreached, "", llm.Rest{}, llm.HealthFailing},
+		{"unfit", Failure{Fault: Unfit}, "", llm.Rest{}, llm.HealthUnknown},
 		{"bad request", faulty, "", llm.Rest{}, llm.HealthAlive},
 		{"content filter against the file", answer(403, `{"error":{"code":"content_filter"}}`), GlobalKeyFailure, llm.Rest{}, llm.HealthAlive},
 		{"missing", missing, "", llm.Rest{}, llm.HealthAlive},

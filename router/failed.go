@@ -23,6 +23,8 @@ func (w *Walk) Cancelled() llm.Report { return w.report(llm.HealthUnknown) }
 func (w *Walk) Failed(now time.Time, f Failure) Verdict {
 	v, status, said := w.judge(now, f)
 	switch {
+	case f.Fault == Unfit:
+		v.Report.Health = llm.HealthUnknown // nobody asked the upstream
 	case w.deadlineCut(f):
 		v.Report.Health = llm.HealthUnknown // the client's haste, not the upstream's fault
 	case w.failing(f, v.Class):
@@ -32,7 +34,7 @@ func (w *Walk) Failed(now time.Time, f Failure) Verdict {
 	if rest.For > 0 {
 		v.Report.Rests = []llm.Rest{rest}
 	}
-	told := tell(f, v.Class, status)
+	told := tell(f, status)
 	if said.set && told.RetryAfter == 0 && carriesRetryAfter(told.HTTPStatus(w.job.Protocol)) {
 		told.RetryAfter = said.wait
 	}
@@ -50,8 +52,7 @@ func (w *Walk) Failed(now time.Time, f Failure) Verdict {
 func (w *Walk) judge(now time.Time, f Failure) (v Verdict, status int, said asked) {
 	v.Report = w.report(llm.HealthAlive)
 	if f.Fault != Answered {
-		v.Class = byFault[f.Fault]
-		v.Action = byClass[v.Class]
+		v.Class, v.Action = byFault[f.Fault], FallbackNoCooldown
 		return v, 0, asked{}
 	}
 	e := readError(f.Body)
@@ -64,7 +65,7 @@ func (w *Walk) judge(now time.Time, f Failure) (v Verdict, status int, said aske
 	return v, status, said
 }
 
-var byFault = map[Fault]Class{Dial: Unreachable, Timeout: TimedOut, Cut: Broken, Malformed: Broken}
+var byFault = map[Fault]Class{Dial: Unreachable, Timeout: TimedOut, Cut: Broken, Malformed: Broken, Unfit: BadRequest}
 
 // report is the last step's, with what every report holds.
 func (w *Walk) report(h llm.Health) llm.Report {
@@ -141,7 +142,7 @@ func repeatable(r *config.Route, f Failure, status int) bool {
 	case Timeout:
 		return f.Timer != "total"
 	}
-	return true
+	return f.Fault != Unfit
 }
 
 // put sets a value in a map that is made when it is first needed: most

@@ -64,6 +64,8 @@ func happened(f Failure, status int) string {
 		return "unreachable"
 	case Timeout:
 		return "timeout"
+	case Unfit:
+		return "cannot serve this request"
 	}
 	return "connection broken"
 }
@@ -190,29 +192,26 @@ func (w *Walk) summary() string {
 }
 
 // tell is what the client is told of a failure on its own.
-func tell(f Failure, c Class, status int) *llm.Error {
+func tell(f Failure, status int) *llm.Error {
 	if f.Told != nil {
 		e := *f.Told
 		return &e
 	}
-	if f.Fault != Answered {
-		return tellFault(f.Fault)
+	if e, ok := faults[f.Fault]; ok {
+		return &e
 	}
 	e := llm.NewError(kindOf(status), fmt.Sprintf("The upstream answered with status %d.", status))
 	e.Status = status
 	return e
 }
 
-func tellFault(f Fault) *llm.Error {
-	switch f {
-	case Dial:
-		return llm.NewError(llm.BadGateway, "The upstream cannot be reached.")
-	case Timeout:
-		return llm.NewError(llm.TimedOut, "The upstream did not answer in time.")
-	case Malformed:
-		return llm.NewError(llm.BadGateway, "The upstream's answer could not be understood.")
-	}
-	return llm.NewError(llm.BadGateway, "The upstream broke off its answer.")
+// faults is what the client is told of a failure without an answer.
+var faults = map[Fault]llm.Error{
+	Dial:      {Kind: llm.BadGateway, Code: "upstream_unreachable", Message: "The upstream cannot be reached."},
+	Timeout:   {Kind: llm.TimedOut, Code: "upstream_timeout", Message: "The upstream did not answer in time."},
+	Cut:       {Kind: llm.BadGateway, Code: "upstream_stream_truncated", Message: "The upstream broke off its answer."},
+	Malformed: {Kind: llm.BadGateway, Code: "upstream_malformed", Message: "The upstream's answer could not be understood."},
+	Unfit:     {Kind: llm.BadRequest, Message: "The request cannot be put into the upstream's protocol."},
 }
 
 // kinds translates statuses that have a kind of their own.

@@ -81,6 +81,7 @@ const (
 	Timeout   Fault = "timeout"   // one of our timers ran out
 	Cut       Fault = "cut"       // the connection or the event stream ended before its time
 	Malformed Fault = "malformed" // an answer that could not be understood
+	Unfit     Fault = "unfit"     // the request cannot be put into the route's protocol: nothing was sent
 )
 
 // Failure is the end of an attempt that did not serve the request.

@@ -127,6 +127,7 @@ func TestRetries(t *testing.T) {
 		{"a broken connection", 1, 1, false, []Failure{dropped}, []string{"a/x/a-1", "a/x/a-1"}},
 		{"no connection", 1, 1, false, []Failure{unreached}, []string{"a/x/a-1", "a/x/a-1"}},
 		{"a time-out before the first byte", 1, 1, false, []Failure{late}, []string{"a/x/a-1", "a/x/a-1"}},
+		{"a request that does not fit", 1, 1, false, []Failure{{Fault: Unfit}}, []string{"a/x/a-1"}},
 		{"the whole time used up", 1, 1, false, []Failure{{Fault: Timeout, Timer: "total"}}, []string{"a/x/a-1"}},
 		{"only where no other route is usable", 1, 1, true, []Failure{broken, missing}, []string{"a/x/a-1", "b/y/b-1", "a/x/a-1"}},
 		{"a rate limit never on the same key", 1, 3, false, []Failure{limited}, []string{"a/x/a-1"}},
