@@ -52,10 +52,14 @@ func client() *http.Client {
 // Open sends a request and returns when the status line is there.
 func (g *Gateway) Open(t testing.TB, r Request) (*Stream, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), answerWithin)
-	t.Cleanup(cancel)
+	return g.open(t.Context(), r)
+}
+
+func (g *Gateway) open(ctx context.Context, r Request) (*Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.URL+r.Path, strings.NewReader(r.Body))
 	if err != nil {
+		cancel()
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
@@ -88,8 +92,12 @@ func (g *Gateway) MustOpen(t testing.TB, r Request) *Stream {
 // Do sends a request and reads the whole answer.
 func (g *Gateway) Do(t testing.TB, r Request) Answer {
 	t.Helper()
+	return g.do(t.Context(), r)
+}
+
+func (g *Gateway) do(ctx context.Context, r Request) Answer {
 	began := time.Now()
-	s, err := g.Open(t, r)
+	s, err := g.open(ctx, r)
 	if err != nil {
 		return Answer{Err: err, Took: time.Since(began)}
 	}
@@ -99,9 +107,19 @@ func (g *Gateway) Do(t testing.TB, r Request) Answer {
 
 // Go is Do on a goroutine; the answer comes on the channel.
 func (g *Gateway) Go(t testing.TB, r Request) <-chan Answer {
-	answer := make(chan Answer, 1)
-	go func() { answer <- g.Do(t, r) }()
+	t.Helper()
+	answer, _ := g.GoUntil(t, r)
 	return answer
+}
+
+// GoUntil is Go for a request whose client may hang up.
+func (g *Gateway) GoUntil(t testing.TB, r Request) (answer <-chan Answer, hangUp func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	got := make(chan Answer, 1)
+	go func() { got <- g.do(ctx, r) }()
+	return got, cancel
 }
 
 // Events reads n events, up to the empty line after each.

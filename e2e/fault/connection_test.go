@@ -1,0 +1,169 @@
+package fault_test
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"model-proxy/e2e/gatewaytest"
+	"model-proxy/internal/provider/mock"
+)
+
+// linked starts a cluster whose only worker reaches NATS by a way that can be
+// cut.
+func linked(t *testing.T, u *gatewaytest.Upstream) (*gatewaytest.Cluster, *gatewaytest.Link) {
+	t.Helper()
+	c := gatewaytest.NewCluster(t, u, gatewaytest.Setup{}, 0)
+	link := gatewaytest.NewLink(t, c.NATS.URL())
+	c.AddWorker(link.URL()).AwaitLog(`"msg":"started"`, patience)
+	return c, link
+}
+
+// A worker that loses NATS for 2 s in the middle of a stream costs its client a
+// pause, and not a byte.
+func TestConnectionCutForAWhile(t *testing.T) {
+	t.Parallel()
+	for _, p := range gatewaytest.Protocols {
+		t.Run(string(p.Protocol), func(t *testing.T) {
+			t.Parallel()
+			u := gatewaytest.NewUpstream(t, mock.Options{Fault: mock.Fault{Delay: 20 * time.Millisecond, Chunks: 200}})
+			c, link := linked(t, u)
+			s := c.MustOpen(t, p.Stream("on and on").With("X-Request-Id", "paused"))
+			s.MustEvents(t, 10)
+			link.CutFor(2 * time.Second)
+			got, err := s.Rest()
+			if want := u.LastSent(); err != nil || got != want || !p.Ended(got) {
+				t.Errorf("got %d bytes, %v, properly ended %t; want the %d bytes the upstream sent", len(got), err, p.Ended(got), len(want))
+			}
+			if row := c.AwaitRow(t, "paused", soon); row.Outcome != "ok" || row.Attempts != 1 {
+				t.Errorf("request: got %s with %d attempts, want ok with 1", row.Outcome, row.Attempts)
+			}
+			if a := c.AwaitAttempts(t, "paused", 1, soon); a[0].Outcome != "ok" {
+				t.Errorf("attempt: got %s, want ok", a[0].Outcome)
+			}
+		})
+	}
+}
+
+// A worker that never comes back ends its streams with an error event, and its
+// records are closed for it.
+func TestConnectionCutForGood(t *testing.T) {
+	t.Parallel()
+	for _, p := range gatewaytest.Protocols {
+		t.Run(string(p.Protocol), func(t *testing.T) {
+			t.Parallel()
+			u := gatewaytest.NewUpstream(t, mock.Options{Fault: mock.Fault{Delay: 20 * time.Millisecond, Chunks: 5000}})
+			c, link := linked(t, u)
+			s := c.MustOpen(t, p.Stream("on and on").With("X-Request-Id", "severed"))
+			s.MustEvents(t, 10)
+			cut := time.Now()
+			link.Cut()
+			got, err := s.Rest()
+			t.Logf("from the cut to the error event: %v", time.Since(cut).Round(time.Millisecond))
+			if err != nil {
+				t.Errorf("the answer ended with %v, want a proper end of the body", err)
+			}
+			if err := p.CheckCut(got, u.LastSent()); err != nil {
+				t.Error(err)
+			}
+			checkBroken(t, c.Gateway, "severed", "worker_lost")
+			link.Heal() // the worker finds that nobody wants the rest
+			u.AwaitOver(patience)
+			checkServes(t, c.Gateway, p)
+			if a := c.Attempts(t, "severed"); len(a) != 1 {
+				t.Errorf("%d attempt rows after the worker's return, want 1: %+v", len(a), a)
+			}
+		})
+	}
+}
+
+// before is how many requests are served while all is well.
+const before = 20
+
+// With NATS gone new requests are refused at once; after its return everything
+// works, and no record of what was served is missing.
+func TestNATSAway(t *testing.T) {
+	t.Parallel()
+	u := gatewaytest.NewUpstream(t, mock.Options{})
+	c := gatewaytest.NewCluster(t, u, gatewaytest.Setup{}, 1)
+	p := gatewaytest.Protocols[0]
+	for i := range before {
+		if a := c.Do(t, p.Plain("before").With("X-Request-Id", "before-"+strconv.Itoa(i))); a.Status != 200 {
+			t.Fatalf("request %d: got %d: %s", i, a.Status, a.Body)
+		}
+	}
+	running := c.MustOpen(t, p.Stream("running").With("X-Request-Id", "running", "X-Mock-Delay", "20ms", "X-Mock-Chunks", "100"))
+	running.MustEvents(t, 5)
+	c.NATS.Stop()
+	again := time.NewTicker(250 * time.Millisecond)
+	defer again.Stop()
+	for i := range 20 { // 5 s
+		p := gatewaytest.Protocols[i%2]
+		checkRefused(t, p, c.Do(t, p.Plain("meanwhile").With("X-Request-Id", "meanwhile")))
+		<-again.C
+	}
+	c.NATS.Start()
+	gatewaytest.Await(t, patience, "an answer after NATS' return", func() bool {
+		return c.Do(t, p.Plain("after").With("X-Request-Id", "first-after", "X-Model-Proxy-Timeout-Ms", "5000")).Status == 200
+	})
+	const after = 20
+	for i := range after {
+		a := c.Do(t, p.Plain("after").With("X-Request-Id", "after-"+strconv.Itoa(i)))
+		checkWhole(t, a, u.LastSent())
+	}
+t.Log(c.Workers[0].Output(), c.Gateway.Output())
+	checkRunning(t, c.Gateway, p, running, u)
+	for i := range before {
+		checkRecorded(t, c.Gateway, "before-"+strconv.Itoa(i))
+	}
+	for i := range after {
+		checkRecorded(t, c.Gateway, "after-"+strconv.Itoa(i))
+	}
+}
+
+// checkRefused checks that a request without a bus is refused fast, in its own
+// protocol, and told when to come back.
+func checkRefused(t *testing.T, p gatewaytest.Protocol, a gatewaytest.Answer) {
+	t.Helper()
+	if a.Err != nil || a.Status != 503 || a.Header.Get("Retry-After") == "" {
+		t.Errorf("without NATS: got %d, Retry-After %q, %v: %s; want 503 with Retry-After", a.Status, a.Header.Get("Retry-After"), a.Err, a.Body)
+	}
+	if a.Took > 3*time.Second {
+		t.Errorf("without NATS: refused after %v, want within 2 s", a.Took)
+	}
+	if err := p.CheckError(a.Body); err != nil {
+		t.Error(err)
+	}
+}
+
+// checkRunning checks a stream that was under way when NATS went: it is whole,
+// or it ends with an error event; its record says which.
+func checkRunning(t *testing.T, g *gatewaytest.Gateway, p gatewaytest.Protocol, s *gatewaytest.Stream, u *gatewaytest.Upstream) {
+	t.Helper()
+	got, err := s.Rest()
+	row := g.AwaitRow(t, "running", patience)
+	t.Logf("the stream under way: %s, %d bytes, %s", row.Outcome, len(got), got[max(0, len(got)-300):])
+	switch row.Outcome {
+	case "ok":
+		if err != nil || !p.Ended(got) {
+			t.Errorf("recorded as ok, but ended with %v: %q", err, got)
+		}
+	case "incomplete":
+		if err := p.CheckCut(got, u.Sent()[before]); err != nil {
+			t.Error(err)
+		}
+	default:
+		t.Errorf("recorded as %s", row.Outcome)
+	}
+}
+
+// checkRecorded checks that a request has its one row and its one attempt.
+func checkRecorded(t *testing.T, g *gatewaytest.Gateway, id string) {
+	t.Helper()
+	if row := g.AwaitRow(t, id, patience); row.Outcome != "ok" {
+		t.Errorf("request %s: got %s, want ok", id, row.Outcome)
+	}
+	if a := g.AwaitAttempts(t, id, 1, soon); a[0].Outcome != "ok" {
+		t.Errorf("attempt of %s: got %s, want ok", id, a[0].Outcome)
+	}
+}
