@@ -1,5 +1,8 @@
 package logsink
 
+// recentJobs are remembered in each of two generations.
+const recentJobs = 20_000
+
 // recent remembers the jobs whose request row was written last, so that an
 // attempt that ends after its request does not open the job again. It forgets
 // the older half at a time; a job forgotten too early is only tracked until

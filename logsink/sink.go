@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	fetchLimit = 512                    // messages in one batch, 50 records each at most
+	fetchLimit = 256                    // messages in one batch, 50 records each at most
 	fetchWait  = 250 * time.Millisecond // for a batch to fill
 	sweepEvery = time.Second
 	lookWait   = 2 * time.Second // for LOG to say how it stands
@@ -33,7 +33,7 @@ type Config struct {
 }
 
 // Sink moves entries from LOG to the store. A batch is what 250 ms bring, at
-// most 512 messages, and is acknowledged once the store has committed it. A
+// most 256 messages, and is acknowledged once the store has committed it. A
 // store that fails is tried again with the same batch until it works; LOG
 // holds the rest meanwhile. After a crash messages come again, in other batches
 // and out of order, and rows that exist are left out: the first entry that
@@ -109,7 +109,7 @@ func (s *Sink) Run(ctx context.Context) error {
 	}
 	for _, e := range open {
 		if err := r.tracker.restore(e, time.Now()); err != nil {
-			return fmt.Errorf("open entry of job %s: %w", e.job, err)
+			r.log.Error("unreadable open entry passed over", "job_id", e.job, "error", err)
 		}
 	}
 	for ctx.Err() == nil {

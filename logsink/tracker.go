@@ -8,13 +8,8 @@ import (
 	"model-proxy/internal/usage"
 )
 
-const (
-	silence     = 10 * time.Second // after which a process counts as dead
-	lateness    = 30 * time.Second // past the deadline, an open attempt is closed
-	forgetting  = time.Hour        // past the deadline, a request without a row is given up
-	defaultLeft = 10 * time.Minute // for entries that do not say how long they have
-	recentJobs  = 20_000           // remembered in each of two generations
-)
+// defaultLeft is the time to the deadline for entries that do not say.
+const defaultLeft = 10 * time.Minute
 
 // tracker follows the jobs that are not complete: attempts that started and
 // did not finish, and attempts whose request has no row yet. It turns entries
@@ -24,25 +19,6 @@ type tracker struct {
 	touched map[string]*job // by this batch
 	recent  recent
 	batch   batch
-}
-
-// job is one request of which something is open.
-type job struct {
-	id       string
-	ingress  string
-	deadline time.Time // by the sink's own clock
-	request  usage.Request
-	done     bool // its row exists, so request does not matter any more
-	closed   bool // at least one attempt's row exists
-	changed  bool // request differs from what is saved
-	open     []attempt
-	saved    []openKey // in the store
-}
-
-// attempt is one that started. Its entry holds the attempt.
-type attempt struct {
-	usage.Entry
-	saved bool
 }
 
 func newTracker() *tracker {
@@ -71,7 +47,7 @@ func (t *tracker) restore(s saved, now time.Time) error {
 }
 
 // cut returns what the entries since the last cut come to. It is valid until
-// clear.
+// its reset.
 func (t *tracker) cut(now time.Time) *batch {
 	for _, j := range t.touched {
 		for i := range j.open {
@@ -212,102 +188,4 @@ func merge(started, lost *usage.Attempt) *usage.Attempt {
 		a.Status = lost.Status
 	}
 	return &a
-}
-
-// know adds to j.request what a worker's entry tells of the request.
-func (j *job) know(e *usage.Entry) {
-	if j.done {
-		return
-	}
-	r := &j.request
-	if r.ClientID == "" && e.Request != nil {
-		attempts, deliveries, spend := r.Attempts, r.Deliveries, r.Spend
-		*r = *e.Request
-		r.Attempts, r.Deliveries, r.Spend = attempts, deliveries, spend
-	}
-	a := e.Attempt
-	r.JobID = j.id
-	if r.RequestID == "" {
-		r.RequestID = a.RequestID
-	}
-	if r.Time == 0 {
-		r.Time = a.Time
-	}
-	r.Deliveries = max(r.Deliveries, a.Delivery)
-	j.changed = true
-}
-
-// close notes that attempt a has its row.
-func (j *job) close(a *usage.Attempt) {
-	if i := j.find(a.Attempt); i >= 0 {
-		j.open = append(j.open[:i], j.open[i+1:]...)
-	}
-	j.closed = true
-	if j.done || a.Attempt < j.request.Attempts {
-		return
-	}
-	r := &j.request
-	again := a.Attempt == r.Attempts
-	r.Attempts = a.Attempt
-	r.Provider, r.UpstreamModel, r.RouteID, r.KeyFP = a.Provider, a.UpstreamModel, a.RouteID, a.KeyFP
-	r.WorkerID = a.WorkerID
-	cost := r.CostNanoUSD
-	r.Spend = a.Spend
-	r.CostNanoUSD = cost
-	if a.CostNanoUSD != nil && !again {
-		total := *a.CostNanoUSD
-		if cost != nil {
-			total += *cost
-		}
-		r.CostNanoUSD = &total
-	}
-	j.changed = true
-}
-
-// find returns the index in j.open of an attempt, or -1.
-func (j *job) find(number int) int {
-	for i := range j.open {
-		if j.open[i].Attempt.Attempt == number {
-			return i
-		}
-	}
-	return -1
-}
-
-// sweep closes what nobody else will close any more. It must be called only
-// when LOG holds nothing unread. Attempts whose deadline was before overdue
-// are closed whoever lives.
-func (t *tracker) sweep(now, overdue time.Time, alive Liveness) {
-	for _, j := range t.jobs {
-		ingressGone := j.ingress != "" && alive.Silence(j.ingress) >= silence
-		for _, o := range slices.Clone(j.open) {
-			if j.deadline.Before(overdue) || ingressGone && alive.Silence(o.Process) >= silence {
-				t.touched[j.id] = j
-				a := *o.Attempt
-				a.Outcome = usage.WorkerLost
-				t.batch.attempts = append(t.batch.attempts, &a)
-				j.close(&a)
-			}
-		}
-		switch {
-		case len(j.open) > 0 || j.done:
-		case ingressGone:
-			t.touched[j.id] = j
-			t.loseRequest(j)
-		case now.Sub(j.deadline) > forgetting:
-			t.touched[j.id] = j
-			j.done = true
-		}
-	}
-}
-
-// loseRequest writes the row of a request whose ingress died.
-func (t *tracker) loseRequest(j *job) {
-	r := j.request
-	r.Outcome, r.ErrorType = usage.Incomplete, usage.IngressLost
-	r.ErrorMessage = "the ingress that held this request died"
-	r.IngressID = j.ingress
-	t.batch.requests = append(t.batch.requests, &r)
-	j.done = true
-	t.recent.add(j.id)
 }

@@ -1,0 +1,86 @@
+package logsink
+
+import (
+	"time"
+
+	"model-proxy/internal/usage"
+)
+
+// job is one request of which something is open.
+type job struct {
+	id       string
+	ingress  string
+	deadline time.Time // by the sink's own clock
+	request  usage.Request
+	done     bool // its row exists, so request does not matter any more
+	closed   bool // at least one attempt's row exists
+	changed  bool // request differs from what is saved
+	open     []attempt
+	saved    []openKey // in the store
+}
+
+// attempt is one that started. Its entry holds the attempt.
+type attempt struct {
+	usage.Entry
+	saved bool
+}
+
+// know adds to j.request what a worker's entry tells of the request.
+func (j *job) know(e *usage.Entry) {
+	if j.done {
+		return
+	}
+	r := &j.request
+	if r.ClientID == "" && e.Request != nil {
+		attempts, deliveries, spend := r.Attempts, r.Deliveries, r.Spend
+		*r = *e.Request
+		r.Attempts, r.Deliveries, r.Spend = attempts, deliveries, spend
+	}
+	a := e.Attempt
+	r.JobID = j.id
+	if r.RequestID == "" {
+		r.RequestID = a.RequestID
+	}
+	if r.Time == 0 {
+		r.Time = a.Time
+	}
+	r.Deliveries = max(r.Deliveries, a.Delivery)
+	j.changed = true
+}
+
+// close notes that attempt a has its row.
+func (j *job) close(a *usage.Attempt) {
+	if i := j.find(a.Attempt); i >= 0 {
+		j.open = append(j.open[:i], j.open[i+1:]...)
+	}
+	j.closed = true
+	if j.done || a.Attempt < j.request.Attempts {
+		return
+	}
+	r := &j.request
+	again := a.Attempt == r.Attempts
+	r.Attempts = a.Attempt
+	r.Provider, r.UpstreamModel, r.RouteID, r.KeyFP = a.Provider, a.UpstreamModel, a.RouteID, a.KeyFP
+	r.WorkerID = a.WorkerID
+	cost := r.CostNanoUSD
+	r.Spend = a.Spend
+	r.CostNanoUSD = cost
+	if a.CostNanoUSD != nil && !again {
+		total := *a.CostNanoUSD
+		if cost != nil {
+			total += *cost
+		}
+		r.CostNanoUSD = &total
+	}
+	j.changed = true
+}
+
+// find returns the index in j.open of an attempt, or -1.
+func (j *job) find(number int) int {
+	for i := range j.open {
+		if j.open[i].Attempt.Attempt == number {
+			return i
+		}
+	}
+	return -1
+}

@@ -1,0 +1,52 @@
+package logsink
+
+import (
+	"slices"
+	"time"
+
+	"model-proxy/internal/usage"
+)
+
+const (
+	silence    = 10 * time.Second // after which a process counts as dead
+	lateness   = 30 * time.Second // past the deadline, an open attempt is closed
+	forgetting = time.Hour        // past the deadline, a request without a row is given up
+)
+
+// sweep closes what nobody else will close any more. It must be called only
+// when LOG holds nothing unread. Attempts whose deadline was before overdue
+// are closed whoever lives.
+func (t *tracker) sweep(now, overdue time.Time, alive Liveness) {
+	for _, j := range t.jobs {
+		ingressGone := j.ingress != "" && alive.Silence(j.ingress) >= silence
+		for _, o := range slices.Clone(j.open) {
+			if j.deadline.Before(overdue) || ingressGone && alive.Silence(o.Process) >= silence {
+				t.touched[j.id] = j
+				a := *o.Attempt
+				a.Outcome = usage.WorkerLost
+				t.batch.attempts = append(t.batch.attempts, &a)
+				j.close(&a)
+			}
+		}
+		switch {
+		case len(j.open) > 0 || j.done:
+		case ingressGone:
+			t.touched[j.id] = j
+			t.loseRequest(j)
+		case now.Sub(j.deadline) > forgetting:
+			t.touched[j.id] = j
+			j.done = true
+		}
+	}
+}
+
+// loseRequest writes the row of a request whose ingress died.
+func (t *tracker) loseRequest(j *job) {
+	r := j.request
+	r.Outcome, r.ErrorType = usage.Incomplete, usage.IngressLost
+	r.ErrorMessage = "the ingress that held this request died"
+	r.IngressID = j.ingress
+	t.batch.requests = append(t.batch.requests, &r)
+	j.done = true
+	t.recent.add(j.id)
+}
