@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -39,14 +40,15 @@ type Spool struct {
 	max  int64
 	lock *os.File
 
-	mu       sync.Mutex
-	segments []segment // oldest first; the last is written to if tail is set
+	filled  chan struct{} // something was appended; never closed
+	bytes   atomic.Int64  // in all segments, from offset on
+	records atomic.Int64  // in them
+
+	mu       sync.Mutex // guards the rest, also while the disk is at work
+	segments []segment  // oldest first; the last is written to if tail is set
 	tail     *os.File
 	head     *os.File // segments[0], open for reading; nil until needed
 	offset   int64    // in segments[0]: what lies before was sent
-	bytes    int64    // in all segments, from offset on
-	records  int64
-	filled   chan struct{}
 }
 
 // message is one message of LOG.
@@ -126,8 +128,8 @@ func (s *Spool) load(folder string) error {
 		}
 		g.number = number
 		s.segments = append(s.segments, g)
-		s.bytes += g.size
-		s.records += g.records
+		s.bytes.Add(g.size)
+		s.records.Add(g.records)
 	}
 	return nil
 }
@@ -170,8 +172,8 @@ func (s *Spool) append(messages []message) error {
 	}
 	g.size += int64(len(frames))
 	g.records += records
-	s.bytes += int64(len(frames))
-	s.records += records
+	s.bytes.Add(int64(len(frames)))
+	s.records.Add(records)
 	s.signal()
 	return nil
 }
@@ -213,7 +215,7 @@ func syncFolder(dir string) error {
 func (s *Spool) peek(limit int) ([]spooled, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.bytes == 0 {
+	if s.bytes.Load() == 0 {
 		return nil, nil
 	}
 	g := s.segments[0]
@@ -253,11 +255,11 @@ func (s *Spool) drop(sent []spooled) {
 	defer s.mu.Unlock()
 	g := &s.segments[0]
 	end := sent[len(sent)-1].end
-	s.bytes -= end - s.offset
+	s.bytes.Add(-(end - s.offset))
 	s.offset = end
 	for _, m := range sent {
 		g.records -= int64(m.records)
-		s.records -= int64(m.records)
+		s.records.Add(-int64(m.records))
 	}
 	if s.offset == g.size {
 		s.removeHeadLocked()
@@ -269,8 +271,8 @@ func (s *Spool) drop(sent []spooled) {
 // which does no harm.
 func (s *Spool) removeHeadLocked() {
 	g := s.segments[0]
-	s.bytes -= g.size - s.offset
-	s.records -= g.records
+	s.bytes.Add(-(g.size - s.offset))
+	s.records.Add(-g.records)
 	s.offset = 0
 	if s.head != nil {
 		s.head.Close()
@@ -291,24 +293,13 @@ func (s *Spool) signal() {
 	}
 }
 
-func (s *Spool) empty() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.bytes == 0
-}
-
-func (s *Spool) full() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.bytes >= s.max
-}
+// empty, full and Records do not wait for the disk: admission asks full before
+// each request.
+func (s *Spool) empty() bool { return s.bytes.Load() == 0 }
+func (s *Spool) full() bool  { return s.bytes.Load() >= s.max }
 
 // Records is the number of records that wait in the spool.
-func (s *Spool) Records() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.records
-}
+func (s *Spool) Records() int64 { return s.records.Load() }
 
 // Close gives the spool's files and its lock back. What waits stays on disk.
 func (s *Spool) Close() error {

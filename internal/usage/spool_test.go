@@ -53,7 +53,7 @@ func drainAll(t *testing.T, s *Spool) (ids []string, faults []error) {
 		}
 		if len(batch) == 0 {
 			if s.Records() != 0 || !s.empty() {
-				t.Errorf("empty, but got %d records, %d bytes", s.Records(), s.bytes)
+				t.Errorf("empty, but got %d records, %d bytes", s.Records(), s.bytes.Load())
 			}
 			return ids, faults
 		}
@@ -150,7 +150,7 @@ func TestSpoolReportsDamage(t *testing.T) {
 func TestSpoolIsFullAtItsSizeButTakesMore(t *testing.T) {
 	s := openSpool(t, t.TempDir(), 1000)
 	for i := range 100 {
-		full := s.bytes >= 1000
+		full := s.bytes.Load() >= 1000
 		if got := s.full(); got != full {
 			t.Fatalf("after %d messages: got full %v, want %v", i, got, full)
 		}
