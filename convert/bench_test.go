@@ -68,3 +68,41 @@ func BenchmarkPassRequest(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkConvertStream(b *testing.B) {
+	events := chatEvents(50)
+	x, err := New(Input{
+		Client: llm.Anthropic, Endpoint: llm.Messages, Stream: true, Model: "m",
+		Body: []byte(`{"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}`),
+	}, Target{Protocol: llm.OpenAI, Model: "gpt-5.2"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	dst := make([]byte, 0, 64<<10)
+	for b.Loop() {
+		s := x.Stream()
+		dst = dst[:0]
+		for _, e := range events {
+			if dst, _, err = s.Event(dst, e); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(events)), "ns/event")
+}
+
+func BenchmarkConvertRequest(b *testing.B) {
+	body := []byte(`{"model":"gpt","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"`)
+	for len(body) < 2<<10 {
+		body = append(body, "The quick brown fox. "...)
+	}
+	body = append(body, `"}]}`...)
+	in := Input{Client: llm.Anthropic, Endpoint: llm.Messages, Stream: true, Model: "gpt", Body: body}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := New(in, Target{Protocol: llm.OpenAI, Model: "gpt-5.2-2026"}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -14,7 +14,8 @@ type chatWriter struct {
 	last   llm.BlockKind // of the block before it
 	any    bool          // some block came before
 	text   bool          // text was told
-	runes  int           // characters of text told, for annotations
+	runes  int           // characters of text told
+	start  int           // of them before the open block, for annotations
 	custom bool          // the open call is one of a custom tool
 	call   int           // index of the open call
 	calls  int
@@ -81,8 +82,9 @@ func (w *chatWriter) open(dst []byte, b llm.Block, n *int) []byte {
 	switch b.Kind {
 	case llm.BlockText:
 		if w.text && apart && !w.c.same {
-			return w.content(dst, "\n\n", n)
+			dst = w.content(dst, "\n\n", n)
 		}
+		w.start = w.runes
 	case llm.BlockThinking:
 		w.detail++
 	case llm.BlockRedacted:
@@ -188,9 +190,19 @@ func (w *chatWriter) close(dst []byte, b llm.Block, n *int) []byte {
 	case w.kind == llm.BlockThinking && b.Signature != "":
 		return w.details(dst, llm.Block{Kind: llm.BlockThinking, Signature: b.Signature}, n)
 	case w.kind == llm.BlockText && len(b.Annotations) > 0:
-		return w.chunk(dst, n, "", func(o *build) { appendAnnotations(o, b.Annotations) })
+		return w.chunk(dst, n, "", func(o *build) { appendAnnotations(o, placed(b.Annotations, w.start, w.runes)) })
 	}
 	return dst
+}
+
+// placed gives citations the characters of the text they belong to.
+func placed(notes []llm.Annotation, start, end int) []llm.Annotation {
+	out := make([]llm.Annotation, len(notes))
+	for i, n := range notes {
+		n.Start, n.End = start, end
+		out[i] = n
+	}
+	return out
 }
 
 // appendAnnotations writes citations of web pages.
@@ -305,10 +317,7 @@ func chatPartsOf(c *conversion, a *llm.Answer) chatParts {
 			start := utf8.RuneCountInString(p.content)
 			p.content += b.Text
 			p.hasText = p.hasText || b.Text != ""
-			for _, n := range b.Annotations {
-				n.Start, n.End = start, utf8.RuneCountInString(p.content)
-				p.notes = append(p.notes, n)
-			}
+			p.notes = append(p.notes, placed(b.Annotations, start, utf8.RuneCountInString(p.content))...)
 		case llm.BlockRefusal:
 			p.refusal += b.Text
 		case llm.BlockThinking, llm.BlockRedacted:

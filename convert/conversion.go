@@ -58,6 +58,7 @@ type conversion struct {
 	includeUsage bool              // the client wants a stream's usage
 	jsonTool     bool              // calls of jsonToolName are the answer's text
 	unfence      bool              // a code fence around the whole answer is to go
+	prompt       int64             // estimated tokens of the request
 	prefill      string            // what the answer may repeat at its start
 }
 
@@ -91,6 +92,7 @@ func (x *Exchange) convertRequest() ([]byte, error) {
 	}
 	c.includeUsage = r.IncludeUsage
 	c.legacy = r.Choice.Legacy
+	c.prompt = promptTokens(r)
 	body := c.target.buildRequest(c, r)
 	if c.notes.err != nil {
 		return nil, c.notes.err

@@ -117,7 +117,12 @@ func (x *Exchange) Warnings() []Warning { return x.warnings }
 
 // Usage is what the attempt used. Until the upstream has said so, and where it
 // never does, the numbers come from the lengths of what went to and fro.
-func (x *Exchange) Usage() llm.Usage { return x.seen.total(x.body) }
+func (x *Exchange) Usage() llm.Usage {
+	if x.conv != nil {
+		return x.seen.total(x.conv.prompt)
+	}
+	return x.seen.total(EstimateTokens(len(x.body)))
+}
 
 // ResponseModel is the model that the upstream says has answered, "" if it has
 // not said so.
@@ -136,13 +141,18 @@ func (x *Exchange) FinishReason() string { return x.seen.finish }
 // the status, or (ErrCut) the answer cannot be understood.
 func (x *Exchange) Answer(dst []byte, status int, h http.Header, body []byte) ([]byte, error) {
 	x.seen.begun = true
-	if err := rawjson.Validate(body); err != nil {
+	var room [16]rawjson.Member
+	found, err := rawjson.Check(room[:0], body, &answerFields)
+	if err != nil {
+		if rawjson.Valid(body) && jsonError(rawjson.Get(rawjson.First(body), "error")) {
+			return dst, x.Error(http.StatusOK, h, body) // Gemini wraps errors in an array
+		}
 		return dst, cutError("the provider's answer is not valid JSON", err)
 	}
-	if e := x.errorInAnswer(status, h, body); e != nil {
-		return dst, e
+	if jsonError(found.Value(body, "error")) || string(found.Value(body, "type")) == `"error"` {
+		return dst, x.Error(http.StatusOK, h, body)
 	}
-	x.seen.readAnswer(x.target.Protocol.Wire(), body)
+	x.seen.readAnswer(x.target.Protocol.Wire(), body, found)
 	if x.conv != nil {
 		return x.conv.answer(dst, body), nil
 	}
@@ -152,17 +162,10 @@ func (x *Exchange) Answer(dst []byte, status int, h http.Header, body []byte) ([
 	return append(dst, body...), nil
 }
 
-// errorInAnswer finds the error in an answer that claims success.
-func (x *Exchange) errorInAnswer(_ int, h http.Header, body []byte) *llm.Error {
-	failed := !rawjson.IsNull(rawjson.Get(body, "error")) || rawjson.EqualString(rawjson.Get(body, "type"), "error")
-	if first := rawjson.First(body); first != nil {
-		failed = !rawjson.IsNull(rawjson.Get(first, "error")) // Gemini wraps errors in an array
-	}
-	if !failed {
-		return nil
-	}
-	return x.Error(http.StatusOK, h, body)
-}
+// answerFields are what is read of a whole answer of any protocol.
+var answerFields = rawjson.Fields{Want: []string{
+	"id", "model", "usage", "error", "type", "choices", "content", "stop_reason", "input_tokens", "output", "status",
+}}
 
 func cutError(message string, cause error) *llm.Error {
 	if cause == nil {

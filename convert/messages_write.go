@@ -66,7 +66,7 @@ func (w *messagesWriter) start(o *build, c llm.Chunk) {
 	o.key("stop_details").lit("null")
 	o.key("container").lit("null")
 	o.key("usage")
-	appendMessagesUsage(o, llm.Usage{Prompt: EstimateTokens(len(w.c.x.body))})
+	appendMessagesUsage(o, llm.Usage{Prompt: w.c.prompt})
 	o.close('}')
 }
 

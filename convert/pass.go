@@ -22,6 +22,9 @@ func (x *Exchange) passRequest() ([]byte, error) {
 	if err != nil {
 		return nil, llm.NewError(llm.BadRequest, "the request body is not valid JSON: "+err.Error())
 	}
+	if x.in.Stream && x.in.Endpoint == llm.ChatCompletions && !takesStreamOptions(x.target.Quirks) {
+		body, found = withoutStreamOptions(body, found)
+	}
 	var e rawjson.Edits
 	setModel(&e, body, found, x.target.Model)
 	if x.in.Stream && !isTrue(found.Value(body, "stream")) {
@@ -33,6 +36,18 @@ func (x *Exchange) passRequest() ([]byte, error) {
 		return body, nil
 	}
 	return e.Append(nil, body), nil
+}
+
+// withoutStreamOptions takes out what the host would refuse; it may tell usage
+// all the same.
+func withoutStreamOptions(body []byte, found rawjson.Members) ([]byte, rawjson.Members) {
+	m, ok := found.Find("stream_options")
+	if !ok {
+		return body, found
+	}
+	body = rawjson.AppendDeleted(nil, body, m)
+	found, _ = rawjson.Check(found[:0], body, &passFields) // valid before and after
+	return body, found
 }
 
 func isTrue(raw []byte) bool { return string(raw) == "true" }

@@ -45,6 +45,7 @@ func TestPassRequest(t *testing.T) {
 		{name: "stream options null", client: llm.OpenAI, stream: true, in: `{"stream_options":null,"model":"up","stream":true}`, want: `{"stream_options":{"include_usage":true},"model":"up","stream":true}`},
 		{name: "usage asked", client: llm.OpenAI, stream: true, in: `{"model":"up","stream":true,"stream_options":{"include_usage":true}}`, want: `{"model":"up","stream":true,"stream_options":{"include_usage":true}}`},
 		{name: "host without stream options", client: llm.OpenAI, stream: true, in: `{"model":"up","stream":true}`, want: `{"model":"up","stream":true}`, quirks: llm.Quirks{StreamOptions: &no}},
+		{name: "stream options to a host without", client: llm.OpenAI, stream: true, in: `{"model":"m","stream_options":{"include_usage":true},"stream":true}`, want: `{"model":"up","stream":true}`, quirks: llm.Quirks{StreamOptions: &no}},
 		{name: "-stream endpoint", client: llm.Anthropic, stream: true, in: `{"model":"up","stream":false}`, want: `{"model":"up","stream":true}`},
 		{name: "-stream endpoint, field missing", client: llm.Anthropic, stream: true, in: `{"model":"up"}`, want: `{"model":"up","stream":true}`},
 		{name: "defaults", client: llm.OpenAI, in: `{"model":"up","top_p":null}`, want: `{"model":"up","top_p":null,"max_tokens":5,"seed":7}`,

@@ -33,8 +33,9 @@ const bytesPerToken = 4
 // EstimateTokens guesses how many tokens n bytes of text or JSON are.
 func EstimateTokens(n int) int64 { return int64(n+bytesPerToken-1) / bytesPerToken }
 
-// total is the usage in our own words.
-func (s *seen) total(request []byte) llm.Usage {
+// total is the usage in our own words; prompt is the estimate for where the
+// upstream does not say.
+func (s *seen) total(prompt int64) llm.Usage {
 	c := s.usage
 	u := llm.Usage{
 		Prompt: c.prompt, CachedRead: c.read, CachedWrite: c.write, CachedWrite1h: c.write1h,
@@ -52,28 +53,29 @@ func (s *seen) total(request []byte) llm.Usage {
 		u.Completion, u.Source = max(c.completion, EstimateTokens(int(s.content))), llm.UsageCounted
 		return u
 	}
-	return llm.Usage{Prompt: EstimateTokens(len(request)), Completion: EstimateTokens(int(s.content)), Source: llm.UsageEstimated}
+	return llm.Usage{Prompt: prompt, Completion: EstimateTokens(int(s.content)), Source: llm.UsageEstimated}
 }
 
-func (s *seen) readAnswer(p llm.Protocol, body []byte) {
-	s.note(rawjson.Get(body, "id"), rawjson.Get(body, "model"))
-	usage := rawjson.Get(body, "usage")
+// readAnswer reads what a whole answer tells besides its content.
+func (s *seen) readAnswer(p llm.Protocol, body []byte, found rawjson.Members) {
+	s.note(found.Value(body, "id"), found.Value(body, "model"))
+	usage := found.Value(body, "usage")
 	switch p {
 	case llm.Anthropic:
 		s.usage.readMessages(usage)
-		if n := rawjson.Get(body, "input_tokens"); n != nil { // count_tokens
+		if n := found.Value(body, "input_tokens"); n != nil { // count_tokens
 			s.usage.prompt, s.usage.known = count(n), true
 		}
-		s.setFinish(rawjson.Get(body, "stop_reason"))
-		s.content = int64(len(rawjson.Get(body, "content")))
+		s.setFinish(found.Value(body, "stop_reason"))
+		s.content = int64(len(found.Value(body, "content")))
 		s.usage.complete = s.usage.known
 	case llm.Responses:
 		s.usage.readResponses(usage)
-		s.setFinish(rawjson.Get(body, "status"))
-		s.content = int64(len(rawjson.Get(body, "output")))
+		s.setFinish(found.Value(body, "status"))
+		s.content = int64(len(found.Value(body, "output")))
 	default:
 		s.usage.readChat(usage)
-		choice := rawjson.First(rawjson.Get(body, "choices"))
+		choice := rawjson.First(found.Value(body, "choices"))
 		s.setFinish(rawjson.Get(choice, "finish_reason"))
 		s.content = int64(len(rawjson.Get(choice, "message")))
 	}

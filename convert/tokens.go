@@ -38,7 +38,11 @@ func CountTokens(client llm.Protocol, body []byte) int64 {
 		return EstimateTokens(len(body))
 	}
 	var n notes
-	r := p.parseRequest(body, &n)
+	return promptTokens(p.parseRequest(body, &n))
+}
+
+// promptTokens is CountTokens for a request in the shared form.
+func promptTokens(r *llm.Request) int64 {
 	var total int64
 	for _, t := range r.Turns {
 		total += turnTokens + blockTokens(t.Blocks)
