@@ -70,6 +70,8 @@ type Ingress struct {
 
 	tokens atomic.Uint64
 
+	queueMade time.Time // of the queue that jobs went to; owned by Run and what it starts
+
 	mu    sync.Mutex        // guards ended
 	ended map[string][]byte // by worker: runs whose end is to be acknowledged
 }
@@ -111,6 +113,14 @@ func (i *Ingress) Run(ctx context.Context, started chan<- struct{}) error {
 	if err := i.conn.nc.Flush(); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
+	back := i.conn.returns()
+	var err error
+	if i.queueMade, err = i.conn.queueMade(ctx); err != nil {
+		return fmt.Errorf("look at the queue: %w", err)
+	}
+	var keeping sync.WaitGroup
+	keeping.Go(func() { i.conn.keep(ctx, back, i.resubmit) })
+	defer keeping.Wait()
 	close(started)
 	i.watch(ctx)
 	return nil
@@ -122,7 +132,7 @@ func (i *Ingress) watch(ctx context.Context) {
 	defer tick.Stop()
 	acks := time.NewTicker(20 * time.Millisecond)
 	defer acks.Stop()
-	last, n := time.Now(), 0
+	absent, n := absence{last: time.Now()}, 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -133,10 +143,12 @@ func (i *Ingress) watch(ctx context.Context) {
 		case <-tick.C:
 		}
 		now := time.Now()
-		if now.Sub(last) > time.Second || !i.conn.Connected() {
-			i.peers.forgive(now) // we were the ones who were away
+		switch absent.look(now, i.conn.Connected()) {
+		case away:
+			i.peers.forgive(now)
+		case cutOff:
+			i.abandon()
 		}
-		last = now
 		if n++; n%2 == 0 {
 			i.publish("hb."+i.id, nil)
 			i.peers.forget(now)

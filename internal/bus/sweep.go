@@ -6,10 +6,13 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"model-proxy/internal/llm"
 )
 
 var (
 	errWorkerLost = errors.New("no sign of the worker")
+	errCutOff     = errors.New("no connection to NATS")
 	errUnknownRun = errors.New("the worker does not know the run any more")
 )
 
@@ -54,6 +57,18 @@ func (i *Ingress) sweep(now time.Time) {
 			i.cfg.Log.Debug("not probed", "worker", worker, "error", err)
 		}
 	}
+}
+
+// abandon ends every call: the bus is away for so long that the workers have
+// given them up.
+func (i *Ingress) abandon() {
+	i.calls.each(func(c *Call) {
+		e := llm.NewError(llm.Unavailable, "the queue cannot be reached at the moment")
+		e.RetryAfter = time.Second
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.failLocked(e.Because(errCutOff))
+	})
 }
 
 // probeAnswer is a worker's answer: the runs it does not know.

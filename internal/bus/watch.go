@@ -15,7 +15,7 @@ const resendEnd = time.Second
 func (w *Worker) watch(over <-chan struct{}) {
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
-	last := time.Now()
+	absent := absence{last: time.Now()}
 	for n := 1; ; n++ {
 		select {
 		case <-over:
@@ -23,10 +23,12 @@ func (w *Worker) watch(over <-chan struct{}) {
 		case <-tick.C:
 		}
 		now := time.Now()
-		if now.Sub(last) > time.Second || !w.conn.Connected() {
-			w.peers.forgive(now) // we were the ones who were away
+		switch absent.look(now, w.conn.Connected()) {
+		case away:
+			w.forgive(now)
+		case cutOff:
+			w.abandon()
 		}
-		last = now
 		if n%2 == 0 {
 			w.publish("hb."+w.id, nil)
 			w.peers.forget(now)
@@ -38,15 +40,36 @@ func (w *Worker) watch(over <-chan struct{}) {
 	}
 }
 
-func (w *Worker) sweep(now time.Time) {
+// forgive restarts every clock: the silence was ours.
+func (w *Worker) forgive(now time.Time) {
+	w.peers.forgive(now)
+	for _, r := range w.running() {
+		r.mu.Lock()
+		r.heard = now
+		r.mu.Unlock()
+	}
+}
+
+// abandon ends every run: the ingresses have given them up.
+func (w *Worker) abandon() {
+	for _, r := range w.running() {
+		r.end(ErrIngressLost)
+	}
+}
+
+func (w *Worker) running() []*Run {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	runs := make([]*Run, 0, len(w.runs))
 	for _, r := range w.runs {
 		runs = append(runs, r)
 	}
-	w.mu.Unlock()
+	return runs
+}
+
+func (w *Worker) sweep(now time.Time) {
 	probes := map[string][]byte{} // by ingress: runs it should still want
-	for _, r := range runs {
+	for _, r := range w.running() {
 		ingress := r.Ingress()
 		switch r.check(now, w.peers.state(ingress).seen) {
 		case runForgotten:

@@ -71,10 +71,10 @@ func (w *Worker) Run(ctx context.Context) error {
 		{"X.*", w.fenced},
 		{"hb.*", func(m *nats.Msg) { w.peers.beat(m.Subject[len("hb."):]) }},
 	}
+	if err := w.ensureConsumers(ctx); err != nil {
+		return err
+	}
 	for n, pool := range w.cfg.Pools {
-		if err := w.conn.ensureConsumer(ctx, pool, DefaultLane); err != nil {
-			return err
-		}
 		p := newPuller(w, pool, DefaultLane, n)
 		w.pullers = append(w.pullers, p)
 		subs = append(subs, struct {
@@ -92,11 +92,11 @@ func (w *Worker) Run(ctx context.Context) error {
 			return fmt.Errorf("subscribe to %s: %w", s.subject, err)
 		}
 	}
-	w.conn.OnReconnect(func() {
-		for _, p := range w.pullers {
-			p.reset()
-		}
-	})
+	w.conn.OnReconnect(w.resetPulls)
+	var keeping sync.WaitGroup
+	back := w.conn.returns()
+	keeping.Go(func() { w.conn.keep(ctx, back, w.restorePulls) })
+	defer keeping.Wait()
 	w.publish("hb."+w.id, nil)
 	for _, p := range w.pullers {
 		p.arm()
@@ -108,6 +108,30 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.drain(kill)
 	close(over)
 	<-watched
+	return nil
+}
+
+func (w *Worker) ensureConsumers(ctx context.Context) error {
+	for _, pool := range w.cfg.Pools {
+		if err := w.conn.ensureConsumer(ctx, pool, DefaultLane); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *Worker) resetPulls() {
+	for _, p := range w.pullers {
+		p.reset()
+	}
+}
+
+// restorePulls makes the consumers again, should the server have lost them.
+func (w *Worker) restorePulls(ctx context.Context) error {
+	if err := w.ensureConsumers(ctx); err != nil {
+		return err
+	}
+	w.resetPulls()
 	return nil
 }
 
