@@ -3,6 +3,7 @@ package worker
 import (
 	"time"
 
+	"model-proxy/convert"
 	"model-proxy/internal/llm"
 	"model-proxy/internal/usage"
 	"model-proxy/router"
@@ -33,9 +34,9 @@ func (a *attempt) finish(outcome usage.Outcome, f *failure, action router.Action
 	rec := a.record()
 	rec.Outcome, rec.Action, rec.Status = outcome, string(action), a.status
 	rec.TTFTMS, rec.TotalMS = usage.MS(a.ttft), usage.MS(time.Since(a.began))
-	if a.x != nil && (outcome == usage.OK || a.status >= 200 && a.status < 300) {
-		j.last = a.x.Usage()
-		rec.Spend = usage.SpendOf(j.last)
+	if used, ok := a.used(outcome); ok {
+		j.last = used
+		rec.Spend = usage.SpendOf(used)
 	}
 	if f != nil {
 		rec.ErrorType, rec.ErrorMessage, rec.Timer = f.kind, f.message, f.Timer
@@ -49,6 +50,24 @@ func (a *attempt) finish(outcome usage.Outcome, f *failure, action router.Action
 		j.w.cfg.Log.Info("attempt failed", "request_id", j.run.RequestID, "attempt", rec.Attempt, "provider", rec.Provider,
 			"model", rec.UpstreamModel, "key", rec.KeyFP, "outcome", outcome, "status", rec.Status, "action", rec.Action, "error", rec.ErrorMessage)
 	}
+}
+
+// used is what the attempt has used; ok is false where it was refused or never
+// got that far. A call that was stopped before its answer began has cost its
+// prompt all the same.
+func (a *attempt) used(outcome usage.Outcome) (u llm.Usage, ok bool) {
+	switch {
+	case a.x == nil:
+		return u, false
+	case outcome == usage.OK || a.status >= 200 && a.status < 300:
+		u = a.x.Usage()
+	case outcome != usage.Cancelled || a.status != 0:
+		return u, false
+	}
+	if outcome == usage.Cancelled && (u.Source == "" || u.Source == llm.UsageNone) {
+		u = llm.Usage{Prompt: convert.EstimateTokens(len(a.x.Body())), Source: llm.UsageEstimated}
+	}
+	return u, true
 }
 
 // record holds what is known of an attempt from its start.
