@@ -1,11 +1,10 @@
 package convert
 
 import (
-	"encoding/base64"
+	"slices"
 	"strings"
 
 	"model-proxy/internal/llm"
-	"model-proxy/internal/rawjson"
 )
 
 // chatBuilder writes a request in the shared form as one for Chat Completions.
@@ -149,9 +148,9 @@ func (b *chatBuilder) reasoning() {
 		return
 	}
 	if effort == "none" {
-		if contains(listed, "none") {
+		if slices.Contains(listed, "none") {
 			b.o.key("reasoning_effort").str("none")
-		} else if contains(listed, "minimal") {
+		} else if slices.Contains(listed, "minimal") {
 			b.o.key("reasoning_effort").str("minimal")
 		}
 		return
@@ -233,220 +232,5 @@ func (b *chatBuilder) user() {
 		b.o.key("safety_identifier").str(hash(id, 64))
 	default:
 		b.o.key("safety_identifier").str(id)
-	}
-}
-
-func (b *chatBuilder) tools() {
-	tools, choice := b.r.Tools, b.r.Choice
-	if len(tools) == 0 {
-		if choice.Kind == llm.ChoiceAny || choice.Kind == llm.ChoiceTool {
-			b.n.invalid("tool_choice", "tool_choice demands a tool, but the request has no tools")
-			return
-		}
-		for _, name := range calledTools(b.r.Turns) {
-			tools = append(tools, llm.Tool{Name: name, Schema: []byte(openSchema)})
-			choice.Kind = llm.ChoiceNone
-			b.n.emulated("tools")
-		}
-		if tools == nil {
-			return
-		}
-	}
-	b.o.key("tools").open('[')
-	for _, t := range tools {
-		b.tool(t)
-	}
-	b.o.close(']')
-	b.choice(choice)
-	if b.r.Parallel != nil && !*b.r.Parallel {
-		b.o.key("parallel_tool_calls").lit("false")
-	}
-}
-
-func (b *chatBuilder) choice(choice llm.ToolChoice) {
-	switch choice.Kind {
-	case llm.ChoiceAuto:
-		b.o.key("tool_choice").str("auto")
-	case llm.ChoiceNone:
-		b.o.key("tool_choice").str("none")
-	case llm.ChoiceAny:
-		b.o.key("tool_choice").str("required")
-	case llm.ChoiceTool:
-		b.o.key("tool_choice").open('{')
-		b.o.key("type").str("function")
-		b.o.key("function").open('{')
-		b.o.key("name").str(b.c.rename(choice.Name))
-		b.o.close('}')
-		b.o.close('}')
-	}
-}
-
-func (b *chatBuilder) tool(t llm.Tool) {
-	if t.Server != "" {
-		b.n.refuse(t.Path, "the target cannot run the tool type "+clean(t.Server))
-		return
-	}
-	description := t.Description
-	if !rawjson.IsNull(t.Examples) {
-		description = joinLines(description, "Examples of its input: "+string(t.Examples))
-		b.n.emulated(t.Path + ".input_examples")
-	}
-	schema := []byte(t.Schema)
-	if schema == nil {
-		schema = []byte(openSchema)
-	}
-	if len(b.q.ToolSchemaStrip) > 0 {
-		schema = stripSchema(schema, b.q.ToolSchemaStrip)
-	}
-	b.o.open('{')
-	b.o.key("type").str("function")
-	b.o.key("function").open('{')
-	b.o.key("name").str(b.c.rename(t.Name))
-	if description != "" {
-		b.o.key("description").str(description)
-	}
-	b.o.key("parameters").raw(schema)
-	if t.Strict != nil && *t.Strict && !contains(b.q.ToolSchemaStrip, "strict") {
-		b.o.key("strict").lit("true")
-	}
-	b.o.close('}')
-	b.cache(t.Cache)
-	b.o.close('}')
-}
-
-// stripSchema takes words out of a schema that the host refuses, at every depth
-// where a schema stands; properties of that name stay.
-func stripSchema(schema []byte, words []string) []byte {
-	var o build
-	stripInto(&o, schema, words, true)
-	return o.b
-}
-
-func stripInto(o *build, v []byte, words []string, isSchema bool) {
-	switch {
-	case object(v) != nil:
-		o.open('{')
-		for name, sub := range rawjson.Object(v) {
-			if isSchema && contains(words, name) {
-				continue
-			}
-			o.key(name)
-			stripInto(o, sub, words, !isSchema || name != "properties" && name != "$defs" && name != "definitions")
-		}
-		o.close('}')
-	case len(v) > 0 && v[0] == '[':
-		o.open('[')
-		for sub := range rawjson.Array(v) {
-			stripInto(o, sub, words, true)
-		}
-		o.close(']')
-	default:
-		o.raw(v)
-	}
-}
-
-// cache passes a cache mark on where the host takes those of Messages.
-func (b *chatBuilder) cache(mark []byte) {
-	if mark != nil && b.q.CacheControlPassthrough {
-		b.o.key("cache_control").raw(mark)
-	}
-}
-
-// image writes an image part.
-func (b *chatBuilder) image(k llm.Block) {
-	m := k.Media
-	if b.cap.SupportsVision != nil && !*b.cap.SupportsVision {
-		b.n.refuse(k.Path, "the target does not take images")
-		return
-	}
-	url := m.URL
-	if m.Data != "" {
-		url = "data:" + sniff(m.Type, m.Data) + ";base64," + m.Data
-	}
-	if url == "" {
-		b.n.refuse(k.Path, "the target does not know files stored with another provider; send the image's data")
-		return
-	}
-	b.o.open('{')
-	b.o.key("type").str("image_url")
-	b.o.key("image_url").open('{')
-	b.o.key("url").str(url)
-	b.o.close('}')
-	b.cache(k.Cache)
-	b.o.close('}')
-}
-
-// document writes a document as a file or, where it is text, as text.
-func (b *chatBuilder) document(k llm.Block) {
-	m := k.Media
-	text := m.Text
-	if m.Data != "" && strings.HasPrefix(m.Type, "text/") {
-		raw, err := base64.StdEncoding.DecodeString(m.Data)
-		if err != nil {
-			b.n.invalid(k.Path, "the document's data is not base64")
-			return
-		}
-		text = string(raw)
-	}
-	switch {
-	case text != "" || m.Parts != nil:
-		b.n.emulated(k.Path)
-		b.textPart("<document"+titleAttribute(m.Title)+">\n"+contextLine(m.Context)+text, nil)
-		for _, p := range m.Parts {
-			b.part(p)
-		}
-		b.textPart("\n</document>", k.Cache)
-	case m.Data == "" || m.Type != "application/pdf":
-		b.n.refuse(k.Path, "the target takes documents as PDF data or text only")
-	case b.cap.SupportsPDF != nil && !*b.cap.SupportsPDF:
-		b.n.refuse(k.Path, "the target does not take PDF documents")
-	default:
-		if m.Context != "" {
-			b.textPart(m.Context, nil)
-		}
-		b.o.open('{')
-		b.o.key("type").str("file")
-		b.o.key("file").open('{')
-		b.o.key("filename").str(firstOf(m.Title, "document.pdf"))
-		b.o.key("file_data").str("data:application/pdf;base64," + m.Data)
-		b.o.close('}')
-		b.cache(k.Cache)
-		b.o.close('}')
-	}
-}
-
-func titleAttribute(title string) string {
-	if title == "" {
-		return ""
-	}
-	return ` title="` + strings.ReplaceAll(title, `"`, "'") + `"`
-}
-
-func contextLine(context string) string {
-	if context == "" {
-		return ""
-	}
-	return context + "\n"
-}
-
-func (b *chatBuilder) textPart(text string, cache []byte) {
-	b.o.open('{')
-	b.o.key("type").str("text")
-	b.o.key("text").str(text)
-	b.cache(cache)
-	b.o.close('}')
-}
-
-// part writes one block of a user's or system's message.
-func (b *chatBuilder) part(k llm.Block) {
-	switch k.Kind {
-	case llm.BlockText, llm.BlockRefusal:
-		b.textPart(k.Text, k.Cache)
-	case llm.BlockImage:
-		b.image(k)
-	case llm.BlockDocument:
-		b.document(k)
-	default:
-		b.n.refuse(k.Path, "the target does not take content of the type "+firstOf(clean(k.Name), "audio"))
 	}
 }

@@ -24,20 +24,10 @@ type recording struct {
 	Status   int             `json:"status"`
 	Response json.RawMessage `json:"response"`
 	SSE      string          `json:"sse"`
-	Tags     []string        `json:"tags"`
 }
 
 func (r recording) wire() llm.Protocol {
 	return map[string]llm.Protocol{"openai-chat": llm.OpenAI, "anthropic-messages": llm.Anthropic, "openai-responses": llm.Responses}[r.Protocol]
-}
-
-func (r recording) has(tag string) bool {
-	for _, t := range r.Tags {
-		if t == tag {
-			return true
-		}
-	}
-	return false
 }
 
 // corpus reads the recordings from the folder that CORPUS names.

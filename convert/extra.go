@@ -1,6 +1,8 @@
 package convert
 
 import (
+	"slices"
+
 	"model-proxy/internal/llm"
 	"model-proxy/internal/rawjson"
 )
@@ -48,7 +50,7 @@ func extraField(c *conversion, f llm.Field, pass func(llm.Field)) {
 		}
 		c.notes.refuse(f.Path, k.reason)
 	case silent[f.Path]:
-	case contains(c.x.target.Quirks.AllowExtra, f.Path):
+	case slices.Contains(c.x.target.Quirks.AllowExtra, f.Path):
 		pass(f)
 	case !idle(f.Value):
 		c.notes.dropped(f.Path)

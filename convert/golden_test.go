@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,7 +75,7 @@ func writeGolden(t *testing.T, file string, archive *txtar.Archive, got map[stri
 	t.Helper()
 	keep := archive.Files[:0]
 	for _, f := range archive.Files {
-		if _, output := got[f.Name]; !output && !contains(goldenOutputs, f.Name) {
+		if _, output := got[f.Name]; !output && !slices.Contains(goldenOutputs, f.Name) {
 			keep = append(keep, f)
 		}
 	}

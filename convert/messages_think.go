@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"slices"
 	"strconv"
 
 	"model-proxy/internal/llm"
@@ -113,12 +114,12 @@ func nearest(effort string, listed []string) string {
 		return ""
 	}
 	for i := want; i >= 0; i-- {
-		if contains(listed, levels[i]) {
+		if slices.Contains(listed, levels[i]) {
 			return levels[i]
 		}
 	}
 	for _, l := range levels[want:] {
-		if contains(listed, l) {
+		if slices.Contains(listed, l) {
 			return l
 		}
 	}

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"slices"
 	"strings"
 
 	"model-proxy/internal/rawjson"
@@ -141,7 +142,7 @@ func mergedSchema(schema []byte, word string) []byte {
 		o.str(name)
 	}
 	for _, name := range order {
-		if !contains(own, name) && (word == "allOf" || votes[name] == len(variants)) {
+		if !slices.Contains(own, name) && (word == "allOf" || votes[name] == len(variants)) {
 			o.str(name)
 		}
 	}
@@ -168,7 +169,7 @@ func fitsStrict(schema []byte) bool {
 			return false
 		}
 		for name, p := range rawjson.Object(properties) {
-			if !contains(required, name) || !fitsStrict(p) {
+			if !slices.Contains(required, name) || !fitsStrict(p) {
 				return false
 			}
 		}

@@ -38,10 +38,15 @@ func CountTokens(client llm.Protocol, body []byte) int64 {
 		return EstimateTokens(len(body))
 	}
 	var n notes
-	return promptTokens(p.parseRequest(body, &n))
+	r := p.parseRequest(body, &n)
+	total := promptTokens(r)
+	if len(r.Tools) > 0 {
+		total += toolsTokens
+	}
+	return total
 }
 
-// promptTokens is CountTokens for a request in the shared form.
+// promptTokens estimates a request in the shared form.
 func promptTokens(r *llm.Request) int64 {
 	var total int64
 	for _, t := range r.Turns {
@@ -49,9 +54,6 @@ func promptTokens(r *llm.Request) int64 {
 	}
 	for _, t := range r.Tools {
 		total += toolTokens + EstimateTokens(len(t.Name)+len(t.Description)+len(t.Schema))
-	}
-	if len(r.Tools) > 0 {
-		total += toolsTokens
 	}
 	return (total*(percent+marginPercent) + percent - 1) / percent
 }

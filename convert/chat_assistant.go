@@ -1,0 +1,160 @@
+package convert
+
+import (
+	"strings"
+
+	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
+)
+
+// assistant writes an assistant's turn; extra is a member to add, as raw JSON.
+func (b *chatBuilder) assistant(t llm.Turn, extra string) {
+	text := b.assistantText(t.Blocks)
+	calls := countCalls(t.Blocks)
+	b.o.open('{')
+	b.o.key("role").str("assistant")
+	parts := b.replay(t.Blocks)
+	switch {
+	case parts != nil: // Mistral wants its thinking where it put it
+		b.o.key("content").open('[')
+		b.o.raw(parts)
+		if text != "" {
+			b.textPart(text, nil)
+		}
+		b.o.close(']')
+	case text != "" || calls == 0:
+		b.o.key("content").str(text)
+	case b.q.AssistantContentWhenTools == "empty" || b.q.AssistantContentWhenTools == `""`:
+		b.o.key("content").str("")
+	case b.q.AssistantContentWhenTools != "omit":
+		b.o.key("content").lit("null")
+	}
+	if calls > 0 {
+		b.o.key("tool_calls").open('[')
+		b.calls(t.Blocks)
+		b.o.close(']')
+	}
+	if extra != "" {
+		b.o.key(extra).lit("true")
+	}
+	b.o.close('}')
+}
+
+// assistantText joins an assistant's texts: adjacent ones without a gap, those
+// with another kind of block between them with an empty line.
+func (b *chatBuilder) assistantText(blocks []llm.Block) string {
+	text, apart := "", false
+	for _, k := range blocks {
+		piece := ""
+		switch k.Kind {
+		case llm.BlockText, llm.BlockRefusal:
+			piece = k.Text
+		case llm.BlockOpaque:
+			piece = b.opaque(k)
+			apart = true
+		default:
+			apart = true
+			continue
+		}
+		if piece == "" {
+			continue
+		}
+		if text != "" && apart {
+			text += "\n\n"
+		}
+		text += piece
+		apart = k.Kind == llm.BlockOpaque
+	}
+	return text
+}
+
+// opaque tells what of a vendor's own tools can be told in words.
+func (b *chatBuilder) opaque(k llm.Block) string {
+	switch {
+	case k.Name == "server_tool_use":
+		return ""
+	case k.Name == "compaction":
+		b.n.emulated(k.Path)
+		return str(rawjson.Get(k.Raw, "content"))
+	case strings.HasSuffix(k.Name, "_tool_result") && k.Name != "mcp_tool_result":
+		b.n.emulated(k.Path)
+		return visibleText(rawjson.Get(k.Raw, "content"))
+	}
+	b.n.refuse(k.Path, "the target does not take content of the type "+clean(k.Name))
+	return ""
+}
+
+// visibleText gathers titles, addresses and texts of a server tool's result.
+func visibleText(v []byte) string {
+	var lines []string
+	var walk func(v []byte)
+	walk = func(v []byte) {
+		for e := range rawjson.Array(v) {
+			walk(e)
+		}
+		for name, e := range rawjson.Object(v) {
+			switch name {
+			case "title", "url", "text", "stdout", "stderr", "error_code":
+				if s := str(e); s != "" {
+					lines = append(lines, s)
+				}
+			case "content":
+				walk(e)
+			}
+		}
+	}
+	walk(v)
+	return strings.Join(lines, "\n")
+}
+
+// calls writes an assistant's tool calls. A seal right before a call may hold
+// what the host attached to it.
+func (b *chatBuilder) calls(blocks []llm.Block) {
+	var extra []byte
+	for _, k := range blocks {
+		if k.Kind == llm.BlockThinking {
+			if kind, data, ok := unseal(k.Signature, b.c.x.target.Provider); ok && kind == "extra_content" {
+				extra = rawjson.First(data)
+			}
+			continue
+		}
+		if k.Kind != llm.BlockCall {
+			continue
+		}
+		b.o.open('{')
+		b.o.key("id").str(b.ids.call(k.ID))
+		b.o.key("type").str("function")
+		b.o.key("function").open('{')
+		b.o.key("name").str(b.c.rename(k.Name))
+		b.o.key("arguments").str(firstOf(k.Args, "{}"))
+		b.o.close('}')
+		if extra != nil {
+			b.o.key("extra_content").raw(extra)
+			extra = nil
+		}
+		b.o.close('}')
+	}
+}
+
+// prefill writes a last turn of the assistant that is to be continued.
+func (b *chatBuilder) prefill(t llm.Turn) {
+	text := strings.TrimRight(b.assistantText(t.Blocks), " \t\r\n")
+	if text == "" {
+		return
+	}
+	t.Blocks = []llm.Block{{Text: text}}
+	switch b.q.PrefixField {
+	case "prefix":
+		b.assistant(t, "prefix")
+	case "continue_final_message":
+		b.assistant(t, "")
+		b.c.prefill = text
+	default:
+		b.n.emulated(t.Path)
+		b.c.prefill = text
+		b.o.open('{')
+		b.o.key("role").str("user")
+		b.o.key("content").str("Continue your reply exactly from where this text ends, without repeating it:\n" + text)
+		b.o.close('}')
+	}
+}

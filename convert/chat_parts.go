@@ -1,0 +1,114 @@
+package convert
+
+import (
+	"encoding/base64"
+	"strings"
+
+	"model-proxy/internal/llm"
+)
+
+// cache passes a cache mark on where the host takes those of Messages.
+func (b *chatBuilder) cache(mark []byte) {
+	if mark != nil && b.q.CacheControlPassthrough {
+		b.o.key("cache_control").raw(mark)
+	}
+}
+
+// image writes an image part.
+func (b *chatBuilder) image(k llm.Block) {
+	m := k.Media
+	if b.cap.SupportsVision != nil && !*b.cap.SupportsVision {
+		b.n.refuse(k.Path, "the target does not take images")
+		return
+	}
+	url := m.URL
+	if m.Data != "" {
+		url = "data:" + sniff(m.Type, m.Data) + ";base64," + m.Data
+	}
+	if url == "" {
+		b.n.refuse(k.Path, "the target does not know files stored with another provider; send the image's data")
+		return
+	}
+	b.o.open('{')
+	b.o.key("type").str("image_url")
+	b.o.key("image_url").open('{')
+	b.o.key("url").str(url)
+	b.o.close('}')
+	b.cache(k.Cache)
+	b.o.close('}')
+}
+
+// document writes a document as a file or, where it is text, as text.
+func (b *chatBuilder) document(k llm.Block) {
+	m := k.Media
+	text := m.Text
+	if m.Data != "" && strings.HasPrefix(m.Type, "text/") {
+		raw, err := base64.StdEncoding.DecodeString(m.Data)
+		if err != nil {
+			b.n.invalid(k.Path, "the document's data is not base64")
+			return
+		}
+		text = string(raw)
+	}
+	switch {
+	case text != "" || m.Parts != nil:
+		b.n.emulated(k.Path)
+		b.textPart("<document"+titleAttribute(m.Title)+">\n"+contextLine(m.Context)+text, nil)
+		for _, p := range m.Parts {
+			b.part(p)
+		}
+		b.textPart("\n</document>", k.Cache)
+	case m.Data == "" || m.Type != "application/pdf":
+		b.n.refuse(k.Path, "the target takes documents as PDF data or text only")
+	case b.cap.SupportsPDF != nil && !*b.cap.SupportsPDF:
+		b.n.refuse(k.Path, "the target does not take PDF documents")
+	default:
+		if m.Context != "" {
+			b.textPart(m.Context, nil)
+		}
+		b.o.open('{')
+		b.o.key("type").str("file")
+		b.o.key("file").open('{')
+		b.o.key("filename").str(firstOf(m.Title, "document.pdf"))
+		b.o.key("file_data").str("data:application/pdf;base64," + m.Data)
+		b.o.close('}')
+		b.cache(k.Cache)
+		b.o.close('}')
+	}
+}
+
+func titleAttribute(title string) string {
+	if title == "" {
+		return ""
+	}
+	return ` title="` + strings.ReplaceAll(title, `"`, "'") + `"`
+}
+
+func contextLine(context string) string {
+	if context == "" {
+		return ""
+	}
+	return context + "\n"
+}
+
+func (b *chatBuilder) textPart(text string, cache []byte) {
+	b.o.open('{')
+	b.o.key("type").str("text")
+	b.o.key("text").str(text)
+	b.cache(cache)
+	b.o.close('}')
+}
+
+// part writes one block of a user's or system's message.
+func (b *chatBuilder) part(k llm.Block) {
+	switch k.Kind {
+	case llm.BlockText, llm.BlockRefusal:
+		b.textPart(k.Text, k.Cache)
+	case llm.BlockImage:
+		b.image(k)
+	case llm.BlockDocument:
+		b.document(k)
+	default:
+		b.n.refuse(k.Path, "the target does not take content of the type "+firstOf(clean(k.Name), "audio"))
+	}
+}

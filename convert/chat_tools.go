@@ -1,0 +1,117 @@
+package convert
+
+import (
+	"slices"
+
+	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
+)
+
+func (b *chatBuilder) tools() {
+	tools, choice := b.r.Tools, b.r.Choice
+	if len(tools) == 0 {
+		if choice.Kind == llm.ChoiceAny || choice.Kind == llm.ChoiceTool {
+			b.n.invalid("tool_choice", "tool_choice demands a tool, but the request has no tools")
+			return
+		}
+		for _, name := range calledTools(b.r.Turns) {
+			tools = append(tools, llm.Tool{Name: name, Schema: []byte(openSchema)})
+			choice.Kind = llm.ChoiceNone
+			b.n.emulated("tools")
+		}
+		if tools == nil {
+			return
+		}
+	}
+	b.o.key("tools").open('[')
+	for _, t := range tools {
+		b.tool(t)
+	}
+	b.o.close(']')
+	b.choice(choice)
+	if b.r.Parallel != nil && !*b.r.Parallel {
+		b.o.key("parallel_tool_calls").lit("false")
+	}
+}
+
+func (b *chatBuilder) choice(choice llm.ToolChoice) {
+	switch choice.Kind {
+	case llm.ChoiceAuto:
+		b.o.key("tool_choice").str("auto")
+	case llm.ChoiceNone:
+		b.o.key("tool_choice").str("none")
+	case llm.ChoiceAny:
+		b.o.key("tool_choice").str("required")
+	case llm.ChoiceTool:
+		b.o.key("tool_choice").open('{')
+		b.o.key("type").str("function")
+		b.o.key("function").open('{')
+		b.o.key("name").str(b.c.rename(choice.Name))
+		b.o.close('}')
+		b.o.close('}')
+	}
+}
+
+func (b *chatBuilder) tool(t llm.Tool) {
+	if t.Server != "" {
+		b.n.refuse(t.Path, "the target cannot run the tool type "+clean(t.Server))
+		return
+	}
+	description := t.Description
+	if !rawjson.IsNull(t.Examples) {
+		description = joinLines(description, "Examples of its input: "+string(t.Examples))
+		b.n.emulated(t.Path + ".input_examples")
+	}
+	schema := []byte(t.Schema)
+	if schema == nil {
+		schema = []byte(openSchema)
+	}
+	if len(b.q.ToolSchemaStrip) > 0 {
+		schema = stripSchema(schema, b.q.ToolSchemaStrip)
+	}
+	b.o.open('{')
+	b.o.key("type").str("function")
+	b.o.key("function").open('{')
+	b.o.key("name").str(b.c.rename(t.Name))
+	if description != "" {
+		b.o.key("description").str(description)
+	}
+	b.o.key("parameters").raw(schema)
+	if t.Strict != nil && *t.Strict && !slices.Contains(b.q.ToolSchemaStrip, "strict") {
+		b.o.key("strict").lit("true")
+	}
+	b.o.close('}')
+	b.cache(t.Cache)
+	b.o.close('}')
+}
+
+// stripSchema takes words out of a schema that the host refuses, at every depth
+// where a schema stands; properties of that name stay.
+func stripSchema(schema []byte, words []string) []byte {
+	var o build
+	stripInto(&o, schema, words, true)
+	return o.b
+}
+
+func stripInto(o *build, v []byte, words []string, isSchema bool) {
+	switch {
+	case object(v) != nil:
+		o.open('{')
+		for name, sub := range rawjson.Object(v) {
+			if isSchema && slices.Contains(words, name) {
+				continue
+			}
+			o.key(name)
+			stripInto(o, sub, words, !isSchema || name != "properties" && name != "$defs" && name != "definitions")
+		}
+		o.close('}')
+	case len(v) > 0 && v[0] == '[':
+		o.open('[')
+		for sub := range rawjson.Array(v) {
+			stripInto(o, sub, words, true)
+		}
+		o.close(']')
+	default:
+		o.raw(v)
+	}
+}

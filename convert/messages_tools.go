@@ -1,0 +1,163 @@
+package convert
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
+)
+
+// arrangeTools settles choice and definitions: names, allowed tools, and
+// stand-ins for tools that only the history knows.
+func (b *messagesBuilder) arrangeTools() {
+	if b.choice.Allowed != nil {
+		var keep []llm.Tool
+		for _, t := range b.tools {
+			if slices.Contains(b.choice.Allowed, t.Name) {
+				keep = append(keep, t)
+			}
+		}
+		b.tools = keep
+		b.n.emulated("tool_choice")
+	}
+	if len(b.tools) > 0 {
+		return
+	}
+	if b.choice.Kind == llm.ChoiceAny || b.choice.Kind == llm.ChoiceTool {
+		b.n.invalid("tool_choice", "tool_choice demands a tool, but the request has no tools")
+		return
+	}
+	b.choice = llm.ToolChoice{}
+	for _, name := range calledTools(b.r.Turns) {
+		b.tools = append(b.tools, llm.Tool{Name: name, Schema: []byte(openSchema)})
+		b.choice.Kind = llm.ChoiceNone
+		b.n.emulated("tools")
+	}
+}
+
+// openSchema is the schema of a tool that takes anything.
+const openSchema = `{"type":"object","properties":{}}`
+
+// calledTools are the names of the tools called in the history, each once.
+func calledTools(turns []llm.Turn) []string {
+	var names []string
+	for _, t := range turns {
+		for _, b := range t.Blocks {
+			if b.Kind == llm.BlockCall && !slices.Contains(names, b.Name) {
+				names = append(names, b.Name)
+			}
+		}
+	}
+	return names
+}
+
+func (b *messagesBuilder) forced() bool {
+	return b.choice.Kind == llm.ChoiceAny || b.choice.Kind == llm.ChoiceTool
+}
+
+func (b *messagesBuilder) writeTools() {
+	if len(b.tools) == 0 {
+		return
+	}
+	b.o.key("tools").open('[')
+	for _, t := range b.tools {
+		b.tool(t)
+	}
+	b.o.close(']')
+	b.writeChoice()
+}
+
+func (b *messagesBuilder) writeChoice() {
+	serial := b.r.Parallel != nil && !*b.r.Parallel
+	kind := b.choice.Kind
+	if kind == llm.ChoiceUnset && !serial {
+		return
+	}
+	b.o.key("tool_choice").open('{')
+	switch kind {
+	case llm.ChoiceNone:
+		b.o.key("type").str("none")
+		serial = false
+	case llm.ChoiceAny:
+		b.o.key("type").str("any")
+	case llm.ChoiceTool:
+		b.o.key("type").str("tool")
+		b.o.key("name").str(b.c.rename(b.choice.Name))
+	default:
+		b.o.key("type").str("auto")
+	}
+	if serial {
+		b.o.key("disable_parallel_tool_use").lit("true")
+	}
+	b.o.close('}')
+}
+
+func (b *messagesBuilder) tool(t llm.Tool) {
+	if t.Server != "" {
+		b.n.refuse(t.Path, "the target cannot run the tool type "+t.Server)
+		return
+	}
+	schema, description := t.Schema, t.Description
+	if t.Custom {
+		schema, description = b.customTool(t)
+	}
+	schema, description = b.rootSchema(t, schema, description)
+	b.o.open('{')
+	b.o.key("name").str(b.c.rename(t.Name))
+	if description != "" {
+		b.o.key("description").str(description)
+	}
+	strict := t.Strict != nil && *t.Strict
+	if strict && (b.cap.SupportsStrictTools == nil || !*b.cap.SupportsStrictTools) {
+		b.n.dropped(t.Path + ".strict")
+		strict = false
+	}
+	if strict {
+		schema, _ = strictSchema(schema)
+	}
+	b.o.key("input_schema").raw(schema)
+	if strict {
+		b.o.key("strict").lit("true")
+	}
+	if t.Cache != nil {
+		b.o.key("cache_control").raw(t.Cache)
+	}
+	b.o.close('}')
+}
+
+// customTool gives a tool that takes free text a schema with one text in it.
+func (b *messagesBuilder) customTool(t llm.Tool) (schema json.RawMessage, description string) {
+	if b.c.custom == nil {
+		b.c.custom = map[string]bool{}
+	}
+	b.c.custom[t.Name] = true
+	b.n.emulated(t.Path)
+	description = t.Description
+	if g := rawjson.Get(t.Schema, "grammar"); g != nil {
+		description = strings.TrimSpace(description + "\nThe input follows this grammar: " + str(rawjson.Get(g, "definition")))
+	}
+	return []byte(customSchema), description
+}
+
+const customSchema = `{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}`
+
+// rootSchema makes a schema's root the object that Messages demands.
+func (b *messagesBuilder) rootSchema(t llm.Tool, schema []byte, description string) (json.RawMessage, string) {
+	if schema == nil || string(schema) == "{}" {
+		return []byte(openSchema), description
+	}
+	for _, word := range []string{"anyOf", "oneOf", "allOf"} {
+		if rawjson.Get(schema, word) != nil {
+			b.n.emulated(t.Path + ".parameters")
+			return mergedSchema(schema, word), strings.TrimSpace(description + "\nThe input must match this JSON schema: " + string(schema))
+		}
+	}
+	if rawjson.Get(schema, "type") == nil {
+		var e rawjson.Edits
+		e.Add("type", []byte(`"object"`))
+		return e.Append(nil, schema), description
+	}
+	return schema, description
+}
