@@ -18,22 +18,23 @@ const (
 )
 
 // setRequestID keeps the client's own id if it is well formed, makes one if
-// not, and tells the client.
-func setRequestID(w http.ResponseWriter, r *http.Request, p llm.Protocol) string {
-	id := ""
+// not, and tells the client. ours says that it was made here: a UUIDv7.
+func setRequestID(w http.ResponseWriter, r *http.Request, p llm.Protocol) (id string, ours bool) {
 	if v := r.Header[headerRequestID]; len(v) > 0 && wellFormed(v[0]) {
 		id = v[0]
-	}
-	if id == "" {
-		id = uuid.NewString()
+	} else {
+		id, ours = newID(), true
 	}
 	h := w.Header()
 	h[headerRequestID] = []string{id}
 	if p == llm.Anthropic {
 		h[anthropicID] = h[headerRequestID]
 	}
-	return id
+	return id, ours
 }
+
+// newID is a UUIDv7: it sorts by time.
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // wellFormed reports whether id matches [A-Za-z0-9._-]{1,64}.
 func wellFormed(id string) bool {

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"model-proxy/config"
 	"model-proxy/convert"
 	"model-proxy/internal/bus"
@@ -23,6 +21,7 @@ type request struct {
 	client   *config.Client
 	endpoint llm.Endpoint
 	protocol llm.Protocol
+	jobID    string
 	asked
 	body  []byte
 	read  time.Time // when the body had been read; durations count from here
@@ -36,7 +35,11 @@ type request struct {
 // serve handles every endpoint that takes requests for models.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 	q := &request{s: s, endpoint: e.Endpoint, protocol: e.Protocol()}
-	id := setRequestID(w, r, q.protocol)
+	id, ours := setRequestID(w, r, q.protocol)
+	q.jobID = id // one id for both where the client has none of its own
+	if !ours {
+		q.jobID = newID()
+	}
 	if no := q.admit(w, r, e.mode, id); no != nil {
 		s.refuse(w, q.protocol, no)
 		return
@@ -104,7 +107,7 @@ func (q *request) route(w http.ResponseWriter, r *http.Request, mode streamMode,
 	if no = q.reserve(w, r); no != nil {
 		return no
 	}
-	job := &bus.Job{ID: uuid.Must(uuid.NewV7()).String(), RequestID: id, Client: q.client.ID, Endpoint: q.endpoint, Stream: q.stream,
+	job := &bus.Job{ID: q.jobID, RequestID: id, Client: q.client.ID, Endpoint: q.endpoint, Stream: q.stream,
 		Model: q.model, Pool: model.Pool, Lane: bus.DefaultLane, Deadline: deadline, Body: q.body, Header: q.forwarded(r)}
 	if v := r.Header["X-Model-Proxy-Conversion-Mode"]; len(v) > 0 {
 		job.Mode = string(convert.ParseMode(v[0]))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"runtime/debug"
 	"time"
 
@@ -98,6 +99,7 @@ func (j *job) try(s router.Step) (over bool) {
 		select {
 		case <-pause.C:
 		case <-j.run.Context().Done():
+			j.w.cfg.Keys.Report(j.walk.Cancelled()) // the step may have held a breaker's one probe
 			j.stop(context.Cause(j.run.Context()))
 			return true
 		}
@@ -131,12 +133,23 @@ func (j *job) try(s router.Step) (over bool) {
 // unroutable ends a job that no route can be found for. A model that this
 // worker does not know may be news to it only: the ingress tries once more.
 func (j *job) unroutable(err error) {
+	if j.run.Endpoint == llm.CountTokens && errors.Is(err, router.ErrNoEndpoint) {
+		j.estimate()
+		return
+	}
 	e := asError(err)
 	again := e.Kind == llm.NotFound
 	if again {
 		e = llm.NewError(llm.Unavailable, "the worker does not know the model "+fmt.Sprintf("%q", j.run.Model)+" yet")
 	}
 	_ = j.run.Send(bus.Part{End: &bus.End{Err: e, Attempts: j.run.Attempts, Again: again}}) // an end is sent in any case
+}
+
+// estimate answers a count of tokens that no provider can give.
+func (j *job) estimate() {
+	data := convert.AppendTokenCount(nil, convert.CountTokens(j.run.Endpoint.Protocol(), j.run.Body))
+	head := &bus.Head{Status: http.StatusOK, ContentType: "application/json", ContentLength: int64(len(data)), TokenCount: "estimated"}
+	_ = j.run.Send(bus.Part{Head: head, Data: data, Content: true, End: j.end(nil)}) // an end is sent in any case
 }
 
 // fail ends the job with what the client is told.

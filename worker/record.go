@@ -9,18 +9,11 @@ import (
 	"model-proxy/router"
 )
 
-// start reports that the upstream is about to be called, with what is needed to
-// write the request's row too, should both processes die.
+// start reports that the upstream is about to be called.
 func (a *attempt) start() {
 	j := a.job
 	j.open = a
-	rec := a.record()
-	r := j.run
-	j.w.records.Add(usage.Entry{Kind: usage.KindStarted, Ingress: r.Ingress(), Left: time.Until(j.began.Add(r.TimeLeft)), Attempt: rec,
-		Request: &usage.Request{JobID: r.ID, Time: rec.Time, RequestID: r.RequestID, ClientID: r.Client, Endpoint: r.Endpoint,
-			ClientProtocol: r.Endpoint.Protocol(), Stream: r.Stream, Model: r.Model, ServedModel: a.step.LogicalModel,
-			ConfigRevision: j.snap.Revision, Provider: rec.Provider, UpstreamModel: rec.UpstreamModel, RouteID: rec.RouteID,
-			KeyFP: rec.KeyFP, Attempts: rec.Attempt, Deliveries: r.Number, IngressID: r.Ingress(), WorkerID: j.w.ID()}})
+	j.w.records.Add(a.entry(usage.KindStarted, a.record()))
 }
 
 // finish reports how the attempt ended. An attempt that convert refused was
@@ -44,12 +37,22 @@ func (a *attempt) finish(outcome usage.Outcome, f *failure, action router.Action
 			rec.ErrorType, rec.ErrorMessage, rec.Timer = string(outcome), f.err.Error(), ""
 		}
 	}
-	j.w.records.Add(usage.Entry{Kind: usage.KindFinished, Ingress: j.run.Ingress(),
-		Left: time.Until(j.began.Add(j.run.TimeLeft)), Attempt: rec})
+	j.w.records.Add(a.entry(usage.KindFinished, rec))
 	if outcome != usage.OK {
 		j.w.cfg.Log.Info("attempt failed", "request_id", j.run.RequestID, "attempt", rec.Attempt, "provider", rec.Provider,
 			"model", rec.UpstreamModel, "key", rec.KeyFP, "outcome", outcome, "status", rec.Status, "action", rec.Action, "error", rec.ErrorMessage)
 	}
+}
+
+// entry is a line of LOG about the attempt. It also holds what is needed to
+// write the request's row, should the ingress die before it does.
+func (a *attempt) entry(kind usage.Kind, rec *usage.Attempt) usage.Entry {
+	j, r := a.job, a.job.run
+	return usage.Entry{Kind: kind, Ingress: r.Ingress(), Left: time.Until(j.began.Add(r.TimeLeft)), Attempt: rec,
+		Request: &usage.Request{JobID: r.ID, Time: rec.Time, RequestID: r.RequestID, ClientID: r.Client, Endpoint: r.Endpoint,
+			ClientProtocol: r.Endpoint.Protocol(), Stream: r.Stream, Model: r.Model, ServedModel: a.step.LogicalModel,
+			ConfigRevision: j.snap.Revision, Provider: rec.Provider, UpstreamModel: rec.UpstreamModel, RouteID: rec.RouteID,
+			KeyFP: rec.KeyFP, Attempts: rec.Attempt, Deliveries: r.Number, IngressID: r.Ingress(), WorkerID: j.w.ID()}}
 }
 
 // used is what the attempt has used; ok is false where it was refused or never

@@ -37,9 +37,10 @@ func (c *Conn) Ensure(ctx context.Context) error {
 		}
 	}
 	// The sink's consumer stands from the first record on: LOG keeps only what
-	// somebody is interested in.
+	// somebody is interested in. Each message is acknowledged by itself: after a
+	// crash new ones come before those that the dead sink held.
 	_, err := c.js.CreateOrUpdateConsumer(ctx, logStream, jetstream.ConsumerConfig{
-		Durable: logConsumer, AckPolicy: jetstream.AckAllPolicy, AckWait: 5 * time.Second,
+		Durable: logConsumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 5 * time.Second,
 		MaxAckPending: -1, MaxDeliver: -1,
 	})
 	if err != nil {

@@ -1,0 +1,177 @@
+package worker
+
+import (
+	"io"
+	"time"
+
+	"model-proxy/convert"
+	"model-proxy/internal/bus"
+	"model-proxy/internal/llm"
+	"model-proxy/internal/provider"
+	"model-proxy/internal/usage"
+)
+
+// Bounds of what is held of one answer, in bytes.
+const (
+	maxAnswer    = 64 << 20  // a plain answer
+	maxErrorBody = 256 << 10 // an error answer
+	maxPreamble  = 64 << 10  // comments before the first event
+)
+
+// plain relays an answer in one piece.
+func (a *attempt) plain(answer *provider.Answer) *failure {
+	body, err := answer.ReadAll(maxAnswer)
+	if err != nil {
+		return brokenOff(err)
+	}
+	out, err := a.x.Answer(nil, answer.Status, answer.Header, body)
+	if err != nil {
+		return a.misanswered(err, body)
+	}
+	a.ttft = time.Since(a.began)
+	head := a.head(answer)
+	if !a.job.run.Stream {
+		head.ContentLength = int64(len(out))
+	}
+	part := bus.Part{Head: head, Data: out, Content: true}
+	if a.job.run.Stream {
+		part.Events = 1
+	}
+	return a.close(part)
+}
+
+// stream relays an answer event by event. Nothing is sent before the first
+// event: until then another upstream may still answer.
+func (a *attempt) stream(answer *provider.Answer) *failure {
+	j := a.job
+	s := a.x.Stream()
+	var out []byte
+	for {
+		events, err := answer.Next()
+		if err == io.EOF {
+			return a.streamEnd(answer, s, out)
+		}
+		if err != nil {
+			return brokenOff(err)
+		}
+		part := bus.Part{}
+		done := false
+		for _, e := range events {
+			var did convert.Emitted
+			out, did, err = s.Event(out, e)
+			part.Events += did.Events
+			part.Content = part.Content || did.Content
+			if done = did.Done; err != nil || done {
+				break
+			}
+		}
+		if err != nil {
+			f := a.misanswered(err, events[len(events)-1].Data)
+			if part.Events > 0 { // what came before it in the same read is good
+				if e := a.send(answer, part, out); e != nil {
+					return brokenOff(e)
+				}
+			}
+			f.Sent = j.sent
+			return f
+		}
+		if part.Content && a.ttft == 0 {
+			a.ttft = time.Since(a.began)
+		}
+		if done {
+			answer.Finish()
+			part.Head, part.Data = a.headOnce(answer), out
+			return a.close(part)
+		}
+		if part.Events == 0 && !j.sent {
+			if len(out) > maxPreamble {
+				out = out[:0]
+			}
+			continue // comments alone are no answer
+		}
+		if len(out) == 0 {
+			continue
+		}
+		if err := a.send(answer, part, out); err != nil {
+			return brokenOff(err)
+		}
+		out = out[:0]
+	}
+}
+
+// streamEnd is called at the end of the upstream's bytes.
+func (a *attempt) streamEnd(answer *provider.Answer, s *convert.Stream, out []byte) *failure {
+	before := len(out)
+	out, err := s.End(out)
+	if err != nil {
+		f := a.misanswered(err, nil)
+		f.Sent = a.job.sent
+		return f
+	}
+	if a.ttft == 0 {
+		a.ttft = time.Since(a.began)
+	}
+	part := bus.Part{Head: a.headOnce(answer), Data: out, Content: true}
+	if len(out) > before && a.job.run.Stream {
+		part.Events = 1
+	}
+	if !a.job.run.Stream && part.Head != nil {
+		part.Head.ContentLength, part.Head.ContentType = int64(len(out)), "application/json"
+	}
+	return a.close(part)
+}
+
+func (a *attempt) send(answer *provider.Answer, part bus.Part, out []byte) error {
+	part.Head, part.Data = a.headOnce(answer), out
+	if err := a.job.run.Send(part); err != nil {
+		return err
+	}
+	a.job.sent = true
+	return nil
+}
+
+// headOnce is the head, before anything was sent.
+func (a *attempt) headOnce(answer *provider.Answer) *bus.Head {
+	if a.job.sent {
+		return nil
+	}
+	return a.head(answer)
+}
+
+func (a *attempt) head(answer *provider.Answer) *bus.Head {
+	h := &bus.Head{Status: answer.Status, ContentType: "application/json", ContentLength: -1}
+	client := a.job.run.Endpoint.Protocol()
+	if client == a.step.Protocol.Wire() {
+		if v := answer.Header["Content-Type"]; len(v) > 0 && !a.job.run.Stream {
+			h.ContentType = v[0]
+		}
+	} else {
+		h.Conversion = string(convert.AppendConversion(nil, client, a.step.Protocol))
+	}
+	for _, name := range [...]string{"X-Request-Id", "Request-Id"} {
+		if v := answer.Header[name]; len(v) > 0 && h.UpstreamID == "" {
+			h.UpstreamID = v[0]
+		}
+	}
+	if w := a.x.Warnings(); len(w) > 0 {
+		h.Warnings = string(convert.AppendWarnings(nil, w))
+	}
+	if a.job.run.Endpoint == llm.CountTokens {
+		h.TokenCount = "provider"
+	}
+	return h
+}
+
+// close sends the last part with the job's end, and records the attempt.
+func (a *attempt) close(part bus.Part) *failure {
+	j := a.job
+	j.last = a.x.Usage()
+	part.End = j.end(nil)
+	part.End.Finish = a.x.FinishReason()
+	if err := j.run.Send(part); err != nil {
+		return brokenOff(err)
+	}
+	j.w.cfg.Keys.Report(j.walk.Served(a.ttft))
+	a.finish(usage.OK, nil, "")
+	return nil
+}
