@@ -2,7 +2,6 @@ package limit
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -127,12 +126,12 @@ func (l *Limiter) settleDirty(ctx context.Context) {
 
 // giveBack ends all leases, so that the other ingresses can have the room.
 func (l *Limiter) giveBack(ctx context.Context) {
-	var errs []error
+	var away error // then slots end by themselves, and no more is tried
 	for _, c := range l.all() {
 		c.requests.giveBack()
 		c.tokens.giveBack()
-		if c.slots.leased() > 0 && errors.Join(errs...) == nil {
-			errs = append(errs, c.slots.giveBack(ctx))
+		if away == nil && c.slots.leased() > 0 {
+			away = c.slots.giveBack(ctx)
 		}
 	}
 	ctx, cancel := bounded(ctx)

@@ -260,3 +260,57 @@ func TestBusAway(t *testing.T) {
 		})
 	}
 }
+
+// The tokens of any minute stay below the limit but for the request that
+// reaches it, whatever is reserved and settled, and by whichever ingress.
+func TestTokensOfAnyMinute(t *testing.T) {
+	for seed := range uint64(2) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T, s *server.Server) {
+				rnd := rand.New(rand.NewPCG(seed, 3))
+				all := startThree(t, s)
+				c := Client{ID: "c", TokensPerMinute: 1000 + rnd.Int64N(100_000)}
+				most := c.TokensPerMinute / 5 // of one request
+				var used usage
+				admitted := 0
+				for range 1500 {
+					e := Estimate{Prompt: 1 + rnd.Int64N(most/2), MaxTokens: 1 + rnd.Int64N(most/2)}
+					g, d := all[rnd.IntN(3)].Admit(t.Context(), c, e)
+					if d != nil && d.Reason == Bus {
+						t.Fatal(d.Cause)
+					}
+					time.Sleep(time.Duration(rnd.Int64N(int64(300 * time.Millisecond))))
+					if d != nil {
+						continue
+					}
+					admitted++
+					real := 1 + rnd.Int64N(g.reserved) // less than reserved: nothing is added later
+					g.Settle(real, 0)
+					g.Release()
+					used = append(used, spent{time.Now(), real})
+					if got := used.since(time.Now().Add(-time.Minute)); got >= c.TokensPerMinute+most {
+						t.Fatalf("limit %d: got %d tokens within a minute", c.TokensPerMinute, got)
+					}
+				}
+				if admitted < 20 {
+					t.Errorf("got %d admitted in all, want many more", admitted)
+				}
+			})
+		})
+	}
+}
+
+// usage is what was spent, in the order of time.
+type usage []spent
+
+type spent struct {
+	at     time.Time
+	tokens int64
+}
+
+func (u usage) since(from time.Time) (sum int64) {
+	for i := len(u) - 1; i >= 0 && u[i].at.After(from); i-- {
+		sum += u[i].tokens
+	}
+	return sum
+}
