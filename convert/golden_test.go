@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -190,4 +191,32 @@ func pretty(t *testing.T, data []byte) string {
 	}
 	b.WriteString("\n}\n")
 	return b.String()
+}
+
+// The README's table names every golden file, and none that is not there.
+func TestGoldenTable(t *testing.T) {
+	readme, err := os.ReadFile("testdata/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("testdata/*_to_*/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{}
+	for _, f := range files {
+		there[strings.TrimSuffix(strings.TrimPrefix(f, "testdata/"), ".txtar")] = true
+	}
+	named := map[string]bool{}
+	for _, name := range regexp.MustCompile(`\b[a-z]+_to_[a-z]+/\w+`).FindAllString(string(readme), -1) {
+		named[name] = true
+		if !there[name] {
+			t.Errorf("README.md names %s, which is not there", name)
+		}
+	}
+	for name := range there {
+		if !named[name] {
+			t.Errorf("README.md does not name %s", name)
+		}
+	}
 }
