@@ -6,79 +6,6 @@ import (
 	"model-proxy/internal/llm"
 )
 
-func chatID(id string) string { return "chatcmpl-" + id }
-
-// appendChatCall writes type and function of a call.
-func appendChatCall(o *build, b llm.Block, args string) {
-	kind, field := "function", "arguments"
-	if b.Custom {
-		kind, field = "custom", "input"
-	}
-	o.key("type").str(kind)
-	o.key(kind).open('{')
-	o.key("name").str(b.Name)
-	o.key(field).str(args)
-	o.close('}')
-}
-
-// placed gives citations the characters of the text they belong to.
-func placed(notes []llm.Annotation, start, end int) []llm.Annotation {
-	out := make([]llm.Annotation, len(notes))
-	for i, n := range notes {
-		n.Start, n.End = start, end
-		out[i] = n
-	}
-	return out
-}
-
-// appendAnnotations writes citations of web pages.
-func appendAnnotations(o *build, notes []llm.Annotation) {
-	o.key("annotations").open('[')
-	for _, a := range notes {
-		o.open('{')
-		o.key("type").str("url_citation")
-		o.key("url_citation").open('{')
-		o.key("url").str(a.URL)
-		o.key("title").str(a.Title)
-		o.key("start_index").int(int64(a.Start))
-		o.key("end_index").int(int64(a.End))
-		o.close('}')
-		o.close('}')
-	}
-	o.close(']')
-}
-
-// finishOf maps why an answer ended to finish_reason.
-var finishOf = map[llm.StopReason]string{
-	llm.StopEnd: "stop", llm.StopSequence: "stop", llm.StopTools: "tool_calls", llm.StopRefusal: "content_filter",
-	llm.StopLength: "length", llm.StopContext: "length", llm.StopPause: "length", llm.StopCompact: "length",
-}
-
-func (c *conversion) finishReason(s llm.Stop) string {
-	if s.Reason == llm.StopTools && c.legacy {
-		return "function_call"
-	}
-	return firstOf(finishOf[s.Reason], "stop")
-}
-
-// appendChatUsage writes a usage whose prompt includes cached tokens.
-func appendChatUsage(o *build, u llm.Usage) {
-	o.open('{')
-	o.key("prompt_tokens").int(u.Prompt)
-	o.key("completion_tokens").int(u.Completion)
-	o.key("total_tokens").int(u.Prompt + u.Completion)
-	o.key("prompt_tokens_details").open('{')
-	o.key("cached_tokens").int(u.CachedRead)
-	o.key("cache_write_tokens").int(u.CachedWrite)
-	o.close('}')
-	if u.Reasoning > 0 {
-		o.key("completion_tokens_details").open('{')
-		o.key("reasoning_tokens").int(u.Reasoning)
-		o.close('}')
-	}
-	o.close('}')
-}
-
 // buildChatAnswer writes a whole answer.
 func buildChatAnswer(c *conversion, dst []byte, a *llm.Answer) []byte {
 	o := &build{b: dst}
@@ -143,6 +70,16 @@ func chatPartsOf(c *conversion, a *llm.Answer) chatParts {
 	return p
 }
 
+// placed gives citations the characters of the text they belong to.
+func placed(notes []llm.Annotation, start, end int) []llm.Annotation {
+	out := make([]llm.Annotation, len(notes))
+	for i, n := range notes {
+		n.Start, n.End = start, end
+		out[i] = n
+	}
+	return out
+}
+
 func appendChatMessage(o *build, c *conversion, a *llm.Answer) {
 	p := chatPartsOf(c, a)
 	o.key("role").str("assistant")
@@ -188,3 +125,66 @@ func appendChatMessage(o *build, c *conversion, a *llm.Answer) {
 	}
 	o.close(']')
 }
+
+// appendChatCall writes type and function of a call.
+func appendChatCall(o *build, b llm.Block, args string) {
+	kind, field := "function", "arguments"
+	if b.Custom {
+		kind, field = "custom", "input"
+	}
+	o.key("type").str(kind)
+	o.key(kind).open('{')
+	o.key("name").str(b.Name)
+	o.key(field).str(args)
+	o.close('}')
+}
+
+// appendAnnotations writes citations of web pages.
+func appendAnnotations(o *build, notes []llm.Annotation) {
+	o.key("annotations").open('[')
+	for _, a := range notes {
+		o.open('{')
+		o.key("type").str("url_citation")
+		o.key("url_citation").open('{')
+		o.key("url").str(a.URL)
+		o.key("title").str(a.Title)
+		o.key("start_index").int(int64(a.Start))
+		o.key("end_index").int(int64(a.End))
+		o.close('}')
+		o.close('}')
+	}
+	o.close(']')
+}
+
+// appendChatUsage writes a usage whose prompt includes cached tokens.
+func appendChatUsage(o *build, u llm.Usage) {
+	o.open('{')
+	o.key("prompt_tokens").int(u.Prompt)
+	o.key("completion_tokens").int(u.Completion)
+	o.key("total_tokens").int(u.Prompt + u.Completion)
+	o.key("prompt_tokens_details").open('{')
+	o.key("cached_tokens").int(u.CachedRead)
+	o.key("cache_write_tokens").int(u.CachedWrite)
+	o.close('}')
+	if u.Reasoning > 0 {
+		o.key("completion_tokens_details").open('{')
+		o.key("reasoning_tokens").int(u.Reasoning)
+		o.close('}')
+	}
+	o.close('}')
+}
+
+// finishOf maps why an answer ended to finish_reason.
+var finishOf = map[llm.StopReason]string{
+	llm.StopEnd: "stop", llm.StopSequence: "stop", llm.StopTools: "tool_calls", llm.StopRefusal: "content_filter",
+	llm.StopLength: "length", llm.StopContext: "length", llm.StopPause: "length", llm.StopCompact: "length",
+}
+
+func (c *conversion) finishReason(s llm.Stop) string {
+	if s.Reason == llm.StopTools && c.legacy {
+		return "function_call"
+	}
+	return firstOf(finishOf[s.Reason], "stop")
+}
+
+func chatID(id string) string { return "chatcmpl-" + id }

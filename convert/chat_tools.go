@@ -89,29 +89,47 @@ func (b *chatBuilder) tool(t llm.Tool) {
 // where a schema stands; properties of that name stay.
 func stripSchema(schema []byte, words []string) []byte {
 	var o build
-	stripInto(&o, schema, words, true)
+	stripInto(&o, schema, words)
 	return o.b
 }
 
-func stripInto(o *build, v []byte, words []string, isSchema bool) {
+func stripInto(o *build, v []byte, words []string) {
 	switch {
 	case object(v) != nil:
 		o.open('{')
 		for name, sub := range rawjson.Object(v) {
-			if isSchema && slices.Contains(words, name) {
+			if slices.Contains(words, name) {
 				continue
 			}
 			o.key(name)
-			stripInto(o, sub, words, !isSchema || name != "properties" && name != "$defs" && name != "definitions")
+			if name == "properties" || name == "$defs" || name == "definitions" {
+				stripEach(o, sub, words)
+			} else {
+				stripInto(o, sub, words)
+			}
 		}
 		o.close('}')
 	case len(v) > 0 && v[0] == '[':
 		o.open('[')
 		for sub := range rawjson.Array(v) {
-			stripInto(o, sub, words, true)
+			stripInto(o, sub, words)
 		}
 		o.close(']')
 	default:
 		o.raw(v)
 	}
+}
+
+// stripEach strips the schemas that stand under names of the client's choice.
+func stripEach(o *build, named []byte, words []string) {
+	if object(named) == nil {
+		o.raw(named)
+		return
+	}
+	o.open('{')
+	for name, schema := range rawjson.Object(named) {
+		o.key(name)
+		stripInto(o, schema, words)
+	}
+	o.close('}')
 }

@@ -14,18 +14,14 @@ type notes struct {
 }
 
 // refuse says that the target cannot do what the client relies on.
-func (n *notes) refuse(param, reason string) {
-	if n.err != nil {
-		return
-	}
-	n.err = &llm.Error{Kind: llm.BadRequest, Message: reason, Param: param, Code: "unsupported_by_target"}
-}
+func (n *notes) refuse(param, reason string) { n.fail(param, reason, "unsupported_by_target") }
 
 // invalid says that the request is wrong in itself.
-func (n *notes) invalid(param, reason string) {
-	n.refuse(param, reason)
-	if n.err.Param == param && n.err.Message == reason {
-		n.err.Code = ""
+func (n *notes) invalid(param, reason string) { n.fail(param, reason, "") }
+
+func (n *notes) fail(param, reason, code string) {
+	if n.err == nil {
+		n.err = &llm.Error{Kind: llm.BadRequest, Message: reason, Param: param, Code: code}
 	}
 }
 
