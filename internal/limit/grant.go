@@ -29,6 +29,7 @@ func (g *Grant) take(ctx context.Context, c Client, e Estimate) *Denied {
 		v := g.client.requests.take(ctx, 1, c.RequestsPerMinute)
 		g.levels.Requests = v.level
 		if !v.admitted {
+			g.levels.Tokens = g.client.tokens.level(c.TokensPerMinute)
 			return g.denied(RPM, v)
 		}
 		g.requested, g.requestIn = true, v.bucket

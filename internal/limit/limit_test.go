@@ -267,3 +267,24 @@ func TestForgottenClient(t *testing.T) {
 		}
 	})
 }
+
+// A client is told of all its limits, whichever refused it.
+func TestLevelsOfARefusal(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, s *server.Server) {
+		in := startIngress(t, s, "a")
+		c := Client{ID: "c", RequestsPerMinute: 1, TokensPerMinute: 1000}
+		mustAdmit(t, in, c, Estimate{Prompt: 60, MaxTokens: 40})
+		time.Sleep(30 * time.Second)
+		got := mustRefuse(t, in, c, Estimate{}, RPM).Levels
+		want := Levels{
+			Requests: Level{Limit: 1, Remaining: 0, Reset: got.Requests.Reset},
+			Tokens:   Level{Limit: 1000, Remaining: 900, Reset: got.Tokens.Reset},
+		}
+		if got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		if reset := got.Tokens.Reset; reset <= 30*time.Second || reset > 41*time.Second {
+			t.Errorf("tokens: got reset in %v, want what is left of 60 s and a bucket", reset)
+		}
+	})
+}

@@ -73,11 +73,25 @@ func (w *window) refusedLocked(now moment, limit int64) verdict {
 
 func (w *window) levelLocked(now moment, limit int64) Level {
 	used := max(0, w.used-w.have)
+	if w.filled == 0 || now > w.span.leaves(w.span.of(w.filled)) {
+		used = 0 // all that was seen has left the window
+	}
 	level := Level{Limit: limit, Remaining: max(0, limit-used)}
 	if used > 0 {
-		level.Reset = now.until(w.span.leaves(w.bucket))
+		level.Reset = now.until(w.span.leaves(w.span.of(w.filled)))
 	}
 	return level
+}
+
+// level is what this ingress last saw of the limit; nothing is asked.
+func (w *window) level(limit int64) Level {
+	now, _ := w.store.clock.now() // known since Admit asked for it
+	if limit <= 0 {
+		return Level{}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.levelLocked(now, limit)
 }
 
 // turnLocked ends the lease of a bucket that is over.
