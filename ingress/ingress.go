@@ -52,13 +52,14 @@ type Server struct {
 	metrics metrics
 
 	draining atomic.Bool
+	cut      chan struct{} // closed at the end of the drain
 	bodies   budget
 	inFlight sync.WaitGroup // requests, and what is left to do after their answers
 }
 
 // New builds an ingress; it does no I/O.
 func New(cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg, bodies: budget{limit: cfg.MaxBodyMemory}}
+	s := &Server{cfg: cfg, cut: make(chan struct{}), bodies: budget{limit: cfg.MaxBodyMemory}}
 	s.bus = bus.NewIngress(cfg.Conn, bus.IngressConfig{Lost: s.recordLoss, Log: cfg.Log})
 	limits, err := limit.New(cfg.Conn.NATS(), limit.Options{ID: s.bus.ID(), Replicas: cfg.Replicas})
 	if err != nil {
@@ -149,15 +150,12 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 		return err
 	}
 
-	cut, cutAll := context.WithCancel(work)
-	defer cutAll()
 	server := &http.Server{
 		Handler:           s.handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    1 << 20, // what is over maxHeader gets its 431 from us, in the caller's protocol
 		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return cut },
 	}
 	served := make(chan error, 1)
 	parts.Go(func() { served <- server.Serve(listener) })
@@ -168,7 +166,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	case err = <-served:
 	case err = <-faults:
 	}
-	s.drain(server, cutAll)
+	s.drain(server)
 	stop()
 	parts.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
@@ -177,8 +175,9 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	return err
 }
 
-// drain stops accepting and waits for what is in flight.
-func (s *Server) drain(server *http.Server, cutAll context.CancelFunc) {
+// drain stops accepting and waits for what is in flight. What is left at the end
+// of its patience is told so.
+func (s *Server) drain(server *http.Server) {
 	s.draining.Store(true)
 	patience, end := context.WithTimeout(context.Background(), s.cfg.Drain)
 	defer end()
@@ -191,7 +190,7 @@ func (s *Server) drain(server *http.Server, cutAll context.CancelFunc) {
 	}()
 	if err := server.Shutdown(patience); err != nil {
 		s.cfg.Log.Warn("requests cut at the end of the drain", "in_flight", s.metrics.inFlight.Load())
-		cutAll()
+		close(s.cut)
 		last, end := context.WithTimeout(context.Background(), lingerFor)
 		defer end()
 		if server.Shutdown(last) != nil {

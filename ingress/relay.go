@@ -65,6 +65,9 @@ func (q *request) relay(w http.ResponseWriter, r *http.Request) {
 		case <-gone:
 			q.leave(usage.ClientGone, context.Cause(r.Context()))
 			return
+		case <-q.s.cut:
+			q.giveUp(llm.NewError(llm.Unavailable, "the gateway was stopped while the answer was under way"))
+			return
 		case now := <-timer.C:
 			if !now.Before(q.job.Deadline) {
 				q.outOfTime()
@@ -250,15 +253,19 @@ func (q *request) tell(e *llm.Error) bool {
 	return true
 }
 
-// outOfTime is called when the deadline has passed. The client is told first;
-// then the job's own end is waited for, which says what was used.
+// outOfTime is called when the deadline has passed.
 func (q *request) outOfTime() {
-	e := llm.NewError(llm.TimedOut, "the request's deadline has passed")
+	q.giveUp(llm.NewError(llm.TimedOut, "the request's deadline has passed"))
+}
+
+// giveUp ends a job that may not go on. The client is told first; then the job's
+// own end is waited for, which says what was used.
+func (q *request) giveUp(e *llm.Error) {
 	outcome := usage.Error
 	switch {
 	case q.began:
 		outcome = usage.Incomplete
-	case !q.call.Running():
+	case e.Kind == llm.TimedOut && !q.call.Running():
 		outcome = usage.Expired
 	}
 	q.call.Cancel()
