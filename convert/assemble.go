@@ -29,6 +29,15 @@ type assembly struct {
 	text []byte // of the open block
 }
 
+// assembled is the whole answer that chunks tell.
+func assembled(chunks []llm.Chunk) *llm.Answer {
+	var a assembly
+	for _, c := range chunks {
+		a.add(c)
+	}
+	return &a.Answer
+}
+
 func (a *assembly) add(c llm.Chunk) {
 	switch c.Kind {
 	case llm.ChunkStart:

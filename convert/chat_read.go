@@ -360,6 +360,11 @@ func (r *chatReader) finish(dst []llm.Chunk) ([]llm.Chunk, *llm.Error) {
 	for s := r.pending(); s != nil; s = r.pending() {
 		dst = r.openCall(dst, s)
 	}
+	for _, s := range r.calls {
+		if !s.opened && !blank(string(s.args)) {
+			return dst, cutError("the provider sent a tool call without a name", nil)
+		}
+	}
 	dst = r.flushText(dst)
 	dst = r.closeBlock(dst)
 	return append(dst, llm.Chunk{Kind: llm.ChunkStop, Stop: r.stop()}), nil
@@ -392,13 +397,17 @@ func (r *chatReader) stop() llm.Stop {
 }
 
 // parseChatAnswer reads a whole answer as if it were a stream of one chunk.
-func parseChatAnswer(c *conversion, body []byte) *llm.Answer {
-	r := newChatReader(c)
-	chunks, _ := r.read(nil, body) // only a stream can contradict itself
-	chunks, _ = r.finish(chunks)
-	var a assembly
-	for _, chunk := range chunks {
-		a.add(chunk)
+func parseChatAnswer(c *conversion, body []byte) (*llm.Answer, *llm.Error) {
+	if rawjson.First(rawjson.Get(body, "choices")) == nil {
+		return nil, cutError("the provider's answer holds no choice", nil)
 	}
-	return &a.Answer
+	r := newChatReader(c)
+	chunks, err := r.read(nil, body)
+	if err == nil {
+		chunks, err = r.finish(chunks)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return assembled(chunks), nil
 }

@@ -11,7 +11,7 @@ import (
 type protocol struct {
 	parseRequest func(body []byte, n *notes) *llm.Request
 	buildRequest func(c *conversion, r *llm.Request) []byte
-	parseAnswer  func(c *conversion, body []byte) *llm.Answer
+	parseAnswer  func(c *conversion, body []byte) (*llm.Answer, *llm.Error)
 	buildAnswer  func(c *conversion, dst []byte, a *llm.Answer) []byte
 	newReader    func(c *conversion) chunkReader
 	newWriter    func(c *conversion) chunkWriter
@@ -107,12 +107,15 @@ func (x *Exchange) convertRequest() ([]byte, error) {
 }
 
 // answer writes a whole answer of the upstream as the client wants it.
-func (c *conversion) answer(dst []byte, body []byte) []byte {
-	a := c.target.parseAnswer(c, body)
+func (c *conversion) answer(dst []byte, body []byte) ([]byte, error) {
+	a, err := c.target.parseAnswer(c, body)
+	if err != nil {
+		return dst, err
+	}
 	c.mendAnswer(a)
 	dst = c.writeAnswer(dst, a)
 	c.x.warnings = c.notes.list
-	return dst
+	return dst, nil
 }
 
 func (c *conversion) writeAnswer(dst []byte, a *llm.Answer) []byte {
@@ -134,7 +137,11 @@ func (x *Exchange) streamFromAnswer(dst, body []byte) ([]byte, error) {
 		return dst, cutError("the provider sent no event stream", nil)
 	}
 	c.same, c.includeUsage = true, !x.hideUsage
-	return c.writeAnswer(dst, c.target.parseAnswer(c, body)), nil
+	a, err := c.target.parseAnswer(c, body)
+	if err != nil {
+		return dst, err
+	}
+	return c.writeAnswer(dst, a), nil
 }
 
 // streamConversion turns an upstream's stream into a client's, or into a whole

@@ -154,7 +154,7 @@ func (x *Exchange) Answer(dst []byte, status int, h http.Header, body []byte) ([
 	}
 	x.seen.readAnswer(x.target.Protocol.Wire(), body, found)
 	if x.conv != nil {
-		return x.conv.answer(dst, body), nil
+		return x.conv.answer(dst, body)
 	}
 	if x.in.Stream {
 		return x.streamFromAnswer(dst, body)

@@ -121,7 +121,12 @@ func sameAnswer(t *testing.T, id string, client llm.Protocol, plain []byte, stre
 		return
 	}
 	c, _ := back.newConversion()
-	want, got := c.client.parseAnswer(c, plain), c.client.parseAnswer(c, []byte(again))
+	want, err1 := c.client.parseAnswer(c, plain)
+	got, err2 := c.client.parseAnswer(c, []byte(again))
+	if err1 != nil || err2 != nil {
+		t.Errorf("%s: errors %v, %v", id, err1, err2)
+		return
+	}
 	strip := func(a *llm.Answer) (blocks []llm.Block) {
 		for _, b := range a.Blocks {
 			if b.Kind != llm.BlockThinking { // Chat Completions cannot tell where thinking stood

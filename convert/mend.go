@@ -192,9 +192,5 @@ func (c *conversion) mendAnswer(a *llm.Answer) {
 	if m.idle() {
 		return
 	}
-	var whole assembly
-	for _, chunk := range m.pass(answerChunks(a)) {
-		whole.add(chunk)
-	}
-	*a = whole.Answer
+	*a = *assembled(m.pass(answerChunks(a)))
 }

@@ -177,13 +177,17 @@ func (r *messagesReader) finish(dst []llm.Chunk) ([]llm.Chunk, *llm.Error) {
 
 // parseMessagesAnswer reads a whole answer, which looks like a message_start
 // that is complete already.
-func parseMessagesAnswer(c *conversion, body []byte) *llm.Answer {
-	r := &messagesReader{c: c}
-	chunks, _ := r.start(nil, body) // a first start cannot fail
-	chunks, _ = r.finish(chunks)
-	var a assembly
-	for _, chunk := range chunks {
-		a.add(chunk)
+func parseMessagesAnswer(c *conversion, body []byte) (*llm.Answer, *llm.Error) {
+	if rawjson.Get(body, "content") == nil {
+		return nil, cutError("the provider's answer holds no content", nil)
 	}
-	return &a.Answer
+	r := &messagesReader{c: c}
+	chunks, err := r.start(nil, body)
+	if err == nil {
+		chunks, err = r.finish(chunks)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return assembled(chunks), nil
 }
