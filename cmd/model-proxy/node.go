@@ -45,8 +45,12 @@ type node struct {
 	bus      bus.Config
 	registry *prometheus.Registry
 	cut      chan struct{} // closed by the second signal
+	up       chan struct{} // closed once every role has started
 
 	ingress *ingress.Server  // nil if this process has none
+	keys    *keysvc.Service  // nil in a process without workers
+	sink    *logsink.Sink    // nil if this process has none
+	reader  logsink.Reader   // of the records, nil in a process without a store
 	workers []*worker.Worker // complete before /metrics is served
 	stages  []stage          // in the order of their start
 	conns   []*bus.Conn
@@ -71,7 +75,7 @@ func (a *app) newNode(cmd *cobra.Command, f flags) (*node, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	n := &node{flags: f, env: env, log: log, registry: prometheus.NewRegistry(), cut: make(chan struct{}), faults: make(chan error, 16)}
+	n := &node{flags: f, env: env, log: log, registry: prometheus.NewRegistry(), cut: make(chan struct{}), up: make(chan struct{}), faults: make(chan error, 16)}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), roleTotals{n})
 	if n.source, err = config.Open(config.Options{Dir: f.config, EnvFile: f.envFile, Environ: a.environ}); err != nil {
 		return nil, usageError{err}
@@ -84,11 +88,16 @@ func (a *app) newNode(cmd *cobra.Command, f flags) (*node, error) {
 		log.Error("configuration: left out", "problem", p.Error())
 	}
 	tuneMemory(env)
+	n.bus = busConfig(env, log)
+	return n, nil
+}
+
+// busConfig is what the environment says of the bus.
+func busConfig(env *config.Environment, log *slog.Logger) bus.Config {
 	v := env.Vars
-	n.bus = bus.Config{URL: v.NATSURL.Reveal(), Creds: v.NATSCreds, Token: v.NATSToken.Reveal(), CA: v.NATSCA, Cert: v.NATSCert, Key: v.NATSKey,
+	return bus.Config{URL: v.NATSURL.Reveal(), Creds: v.NATSCreds, Token: v.NATSToken.Reveal(), CA: v.NATSCA, Cert: v.NATSCert, Key: v.NATSKey,
 		Replicas: v.NATSReplicas, QueueMaxRequests: v.QueueMaxRequests, QueueMaxPerClient: v.QueueMaxPerClient,
 		QueueMaxBytes: v.QueueMaxBytes, LogMaxBytes: v.LogMaxBytes, Log: log}
-	return n, nil
 }
 
 func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
@@ -170,6 +179,7 @@ func (n *node) startWorkers(ctx context.Context, count int) error {
 	n.registry.MustRegister(events)
 	keys := keysvc.New(keysvc.Options{JetStream: conn.JetStream(), Replicas: n.bus.Replicas, Log: n.log,
 		Event: func(r llm.Rest) { events.WithLabelValues(r.Provider, string(r.Scope)).Inc() }})
+	n.keys = keys
 	conn.OnReconnect(keys.Rewatch)
 	n.registry.MustRegister(cooldowns{keys})
 	n.start(ctx, "keys", keys.Run)
@@ -228,10 +238,13 @@ func (n *node) startSink(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if n.reader, err = logsink.OpenReader(n.flags.data); err != nil {
+		return errors.Join(err, store.Close())
+	}
 	alive := bus.NewLiveness(conn)
-	sink := logsink.New(logsink.Config{Source: logsink.FromConsumer(consumer), Store: store, Liveness: alive, Log: n.log})
+	n.sink = logsink.New(logsink.Config{Source: logsink.FromConsumer(consumer), Store: store, Liveness: alive, Log: n.log})
 	n.start(ctx, "beats", alive.Run)
-	n.start(ctx, "sink", func(ctx context.Context) error { return errors.Join(sink.Run(ctx), store.Close()) })
+	n.start(ctx, "sink", func(ctx context.Context) error { return errors.Join(n.sink.Run(ctx), n.reader.Close(), store.Close()) })
 	return nil
 }
 
@@ -245,10 +258,14 @@ func (n *node) startIngress(ctx context.Context) (net.Addr, error) {
 	if err != nil {
 		return nil, err
 	}
+	pages, err := n.pages()
+	if err != nil {
+		return nil, err
+	}
 	v := n.env.Vars
 	in, err := ingress.New(ingress.Config{Conn: conn, Snapshot: n.source.Current, Spool: spool, Replicas: n.bus.Replicas,
 		MaxRequestBytes: v.MaxRequestBytes, MaxBodyMemory: bodyMemory(v.MaxBodyMemory), Drain: n.flags.drain, Cut: n.cut, Log: n.log,
-		Mount: func(r *httprouter.Router) { r.Handler(http.MethodGet, "/metrics", n.metricsHandler()) }})
+		Components: n.components, Mount: func(r *httprouter.Router) { mount(r, pages) }})
 	if err != nil {
 		return nil, err
 	}

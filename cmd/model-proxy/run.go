@@ -49,7 +49,10 @@ func (a *app) gateway(ctx context.Context, n *node, ready func(net.Addr)) error 
 	if n.flags.workers < 1 || n.flags.concurrency < 1 {
 		return usageError{fmt.Errorf("--workers and --concurrency must be at least 1")}
 	}
-	err := n.openBus(ctx)
+	err := n.startControl(ctx)
+	if err == nil {
+		err = n.openBus(ctx)
+	}
 	if err == nil {
 		err = n.startSink(ctx)
 	}
@@ -64,6 +67,7 @@ func (a *app) gateway(ctx context.Context, n *node, ready func(net.Addr)) error 
 		_ = n.shutdown() // the first fault is the one to tell
 		return err
 	}
+	close(n.up)
 	n.log.Info("listening", "address", addr.String(), "models", len(n.source.Current().Models), "workers", n.flags.workers,
 		"config_revision", n.source.Current().Revision)
 	if ready != nil {
