@@ -11,14 +11,14 @@ build:
 
 test: e2e/node/node_modules ## everything: Go, then the official JavaScript SDKs
 	go test $(GOTESTFLAGS) ./...
-	go test $(GOTESTFLAGS) -tags node ./e2e/node/...
+	go test $(GOTESTFLAGS) -tags node ./e2e
 
 lint:
 	go vet ./...
 	go tool staticcheck ./...
 
 bench: ## CPU, latency and memory beside a plain reverse proxy
-	go run ./bench/cmd/bench
+	go run ./bench/cmd/suite
 
 e2e/node/node_modules: e2e/node/package-lock.json
 	cd e2e/node && npm ci --ignore-scripts --no-audit --no-fund

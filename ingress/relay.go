@@ -175,10 +175,10 @@ func (q *request) describe(h http.Header, head *bus.Head) {
 	if head == nil {
 		return
 	}
-	for name, value := range map[string]string{"X-Upstream-Request-Id": head.UpstreamID, "X-Model-Proxy-Warnings": head.Warnings,
-		"X-Model-Proxy-Conversion": head.Conversion, "X-Model-Proxy-Token-Count": head.TokenCount} {
-		if value != "" {
-			h[name] = []string{value}
+	for _, x := range [...]struct{ name, value string }{{"X-Upstream-Request-Id", head.UpstreamID}, {"X-Model-Proxy-Warnings", head.Warnings},
+		{"X-Model-Proxy-Conversion", head.Conversion}, {"X-Model-Proxy-Token-Count", head.TokenCount}} {
+		if x.value != "" {
+			h[x.name] = []string{x.value}
 		}
 	}
 }

@@ -90,16 +90,16 @@ func (r *Run) Accept(a *Attempt) {
 	if a != nil {
 		buf = appendSection(buf, a.append)
 	}
-	r.putLocked(buf)
+	r.putLocked(buf, canWait)
 	r.mu.Unlock()
-	r.ack("+ACK")
+	r.w.out.send(canWait, message{r.msg.Reply, ackWord})
 }
 
 // Attempt tells that another upstream is about to be called.
 func (r *Run) Attempt(a *Attempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.putLocked(appendSection(appendFrameHeader(newBuffer(), partAttempt, r.id, r.seq), a.append))
+	r.putLocked(appendSection(appendFrameHeader(newBuffer(), partAttempt, r.id, r.seq), a.append), canWait)
 }
 
 // Part is what one Send carries; every field may be left out.
@@ -135,7 +135,7 @@ func (r *Run) Send(p Part) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.putLocked(r.encodeLocked(p, 0))
+	r.putLocked(r.encodeLocked(p, 0), canWait)
 	r.over = true
 	return err
 }
@@ -156,7 +156,11 @@ func (r *Run) frame(p Part, flags byte) error {
 	if r.ctx.Err() != nil {
 		return context.Cause(r.ctx)
 	}
-	r.putLocked(r.encodeLocked(p, flags))
+	u := canWait
+	if p.Head != nil { // the client has nothing yet
+		u = atOnce
+	}
+	r.putLocked(r.encodeLocked(p, flags), u)
 	r.over = p.End != nil
 	return nil
 }
@@ -190,12 +194,12 @@ func (r *Run) encodeLocked(p Part, flags byte) []byte {
 }
 
 // putLocked sends a frame and keeps it until credit covers it.
-func (r *Run) putLocked(buf []byte) {
+func (r *Run) putLocked(buf []byte, u urgency) {
 	r.kept = append(r.kept, kept{r.seq, buf})
 	r.bytes += len(buf)
 	r.seq++
 	r.sent = time.Now()
-	r.w.publish(r.reply, buf)
+	r.w.out.send(u, message{r.reply, buf})
 }
 
 // credit takes a new limit and lets go of what the client has.
@@ -243,8 +247,8 @@ func (r *Run) signal() {
 	}
 }
 
-// ack answers the queue: +ACK, -NAK or +TERM.
-func (r *Run) ack(word string) { r.w.publish(r.msg.Reply, []byte(word)) }
+// ackWord takes a job out of the queue.
+var ackWord = []byte("+ACK")
 
 // mayRun asks the ingress for a redelivered job. The grant is what makes a job
 // run once at a time.

@@ -36,6 +36,7 @@ type Worker struct {
 	conn    *Conn
 	cfg     WorkerConfig
 	peers   *peers // ingresses
+	out     *outbox
 	pullers []*puller
 
 	busy     atomic.Int64
@@ -48,7 +49,7 @@ type Worker struct {
 
 // NewWorker joins the bus as a worker.
 func NewWorker(c *Conn, cfg WorkerConfig) *Worker {
-	return &Worker{id: newID("w"), conn: c, cfg: cfg, peers: newPeers(), runs: map[uint32]*Run{}}
+	return &Worker{id: newID("w"), conn: c, cfg: cfg, peers: newPeers(), out: newOutbox(c.nc), runs: map[uint32]*Run{}}
 }
 
 // ID is the worker's name on the bus.
@@ -193,7 +194,7 @@ func (w *Worker) begin(hard context.Context, m *nats.Msg) (*Run, error) {
 func (w *Worker) serve(r *Run) {
 	defer r.end(nil)
 	if (r.Number > 1 || r.deliveries() > 1) && !r.mayRun() {
-		r.ack("+ACK")
+		w.publish(r.msg.Reply, ackWord)
 		w.drop(r)
 		return
 	}
