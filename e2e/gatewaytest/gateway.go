@@ -58,6 +58,7 @@ type Cluster struct {
 	t     testing.TB
 	u     *Upstream
 	setup Setup
+	data  string // of the sink
 }
 
 // Worker is one worker process.
@@ -71,14 +72,12 @@ type Worker struct {
 func NewCluster(t testing.TB, u *Upstream, s Setup, workers int) *Cluster {
 	t.Helper()
 	c := &Cluster{t: t, u: u, setup: s, NATS: StartNATS(t)}
-	data := t.TempDir()
-	c.Sink = c.start("logsink", "", c.NATS.URL(), "--data", data)
-	c.Sink.AwaitLog(`"msg":"started"`, startWithin) // it makes the streams: one process has to be the first
+	c.data = t.TempDir()
+	c.RestartSink() // it makes the streams: one process has to be the first
 	for range workers {
 		c.AddWorker(c.NATS.URL())
 	}
 	c.Gateway = c.AddIngress()
-	c.Data = data
 	for _, w := range c.Workers {
 		w.AwaitLog(`"msg":"started"`, startWithin)
 	}
@@ -104,6 +103,13 @@ func (c *Cluster) start(role, servedBy, natsURL string, flags ...string) *Proces
 	return Start(c.t, role+" "+servedBy, append(c.setup.environment(), "NATS_URL="+natsURL), args...)
 }
 
+// RestartSink starts the log sink, again after it has ended.
+func (c *Cluster) RestartSink() {
+	c.t.Helper()
+	c.Sink = c.start("logsink", "", c.NATS.URL(), "--data", c.data)
+	c.Sink.AwaitLog(`"msg":"started"`, startWithin)
+}
+
 // AddWorker starts another worker, which reaches NATS at the given address.
 func (c *Cluster) AddWorker(natsURL string) *Worker {
 	c.t.Helper()
@@ -117,10 +123,7 @@ func (c *Cluster) AddWorker(natsURL string) *Worker {
 // AddIngress starts another ingress and waits until it listens.
 func (c *Cluster) AddIngress() *Gateway {
 	c.t.Helper()
-	g := &Gateway{t: c.t}
-	if c.Gateway != nil {
-		g.Data = c.Data
-	}
+	g := &Gateway{t: c.t, Data: c.data}
 	g.Process = c.start("ingress", "", c.NATS.URL(), "--host", "127.0.0.1", "--port", "0")
 	g.URL = g.awaitAddress()
 	return g
