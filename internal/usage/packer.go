@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	packRecords = 50                    // records in one message
-	packAge     = 20 * time.Millisecond // how long the first of them waits
+	packRecords = 50                    // records in one message, while LOG keeps up
+	packMost    = 1000                  // records in one message, while it does not
+	packAge     = 20 * time.Millisecond // how long the first of them waits, likewise
+	flyingMost  = 4                     // messages not confirmed beyond which LOG does not keep up
 	packBytes   = 512 << 10             // bytes in one message; a server's default limit is 1 MB
 	recordBytes = 64 << 10              // a longer record has its texts cut
 	partBytes   = 256 << 10             // of a body in one entry
@@ -29,7 +31,9 @@ type PackerConfig struct {
 }
 
 // Packer carries the entries of one process to LOG. Entries are packed, up to
-// 50 or what 20 ms bring, and published; a message that LOG refuses, or does
+// 50 or what 20 ms bring, and published. While several messages are not
+// confirmed yet, the pack grows instead: each costs LOG a write to disk, so
+// larger ones are what lets it catch up. A message that LOG refuses, or does
 // not confirm within 2 s, goes to the Spool. As long as the Spool holds
 // anything, new messages queue behind it, so that LOG gets all in order. The
 // Spool is sent on, again under the same ids, as soon as LOG takes its first
@@ -53,11 +57,14 @@ type Packer struct {
 	backlog atomic.Int64 // bytes in ready and failed
 	broken  atomic.Bool  // the spool's last append failed
 	away    atomic.Bool  // LOG has not taken all since it last failed
+	flying  atomic.Int64 // messages sent and not confirmed
 
-	mu      sync.Mutex // guards the rest
-	buf     []byte     // the pack: header and records
-	packed  []place    // the records in buf
-	live    int        // of them, not superseded
+	mu      sync.Mutex     // guards the rest
+	buf     []byte         // the pack: header and records
+	packed  []place        // the records in buf
+	starts  map[string]int // place in packed of each job's newest start
+	live    int            // records in packed, not superseded
+	due     bool           // the pack is old enough to go
 	counter uint64
 	ready   []message // sealed, not yet sent
 	failed  []message // sent, not confirmed
@@ -66,8 +73,7 @@ type Packer struct {
 // place is one record in the pack.
 type place struct {
 	start, end int
-	job        string // for a started attempt: its key; "" for all others
-	attempt    int
+	attempt    int // of a start
 	superseded bool
 }
 
@@ -80,6 +86,7 @@ func NewPacker(c PackerConfig) *Packer {
 		log:       c.Log,
 		age:       time.NewTimer(time.Hour),
 		wake:      make(chan struct{}, 1),
+		starts:    map[string]int{},
 	}
 	p.age.Stop()
 	return p
@@ -144,10 +151,12 @@ func (p *Packer) add(e *Entry) {
 	}
 	at := place{start: start, end: len(p.buf)}
 	if e.Kind == KindStarted {
-		at.job, at.attempt = e.Attempt.JobID, e.Attempt.Attempt
+		at.attempt = e.Attempt.Attempt
+		p.starts[e.Attempt.JobID] = len(p.packed)
 	}
 	p.packed = append(p.packed, at)
-	if p.live++; p.live >= packRecords {
+	p.live++
+	if p.live >= packMost || p.live >= packRecords && p.mayGo() {
 		p.sealLocked()
 	}
 }
@@ -159,15 +168,13 @@ func (p *Packer) beginLocked() {
 
 // supersedeLocked marks the start of attempt a if it still waits in the pack.
 func (p *Packer) supersedeLocked(a *Attempt) {
-	for i := range p.packed {
-		s := &p.packed[i]
-		if s.attempt == a.Attempt && s.job == a.JobID && s.job != "" && !s.superseded {
-			s.superseded = true
-			p.live--
-			p.pending.Add(-1)
-			return
-		}
+	i, ok := p.starts[a.JobID]
+	if !ok || p.packed[i].attempt != a.Attempt || p.packed[i].superseded {
+		return
 	}
+	p.packed[i].superseded = true
+	p.live--
+	p.pending.Add(-1)
 }
 
 // sealLocked makes the pack a message.
@@ -185,15 +192,40 @@ func (p *Packer) sealLocked() {
 	m := message{id: p.process + "-" + strconv.FormatUint(p.counter, 10), data: p.buf[:end], records: p.live}
 	p.ready = append(p.ready, m)
 	p.backlog.Add(int64(end))
-	p.buf, p.packed, p.live = nil, p.packed[:0], 0
+	p.buf, p.packed, p.live, p.due = nil, p.packed[:0], 0, false
+	clear(p.starts)
 	p.age.Stop()
 	p.signal()
 }
 
+// sealDue lets a pack that is old or full enough go, unless LOG does not keep up.
+func (p *Packer) sealDue() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if (p.due || p.live >= packRecords) && p.mayGo() {
+		p.sealLocked()
+	}
+}
+
+// mayGo reports whether LOG keeps up. Once it has failed, everything sent
+// before is waited for, so that the spool gets all in order.
+func (p *Packer) mayGo() bool {
+	flying := p.flying.Load()
+	return flying == 0 || flying < flyingMost && !p.away.Load()
+}
+
+// seal lets the pack go.
 func (p *Packer) seal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sealLocked()
+}
+
+// ripe notes that the pack is old enough to go.
+func (p *Packer) ripe() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.due = len(p.buf) > 0
 }
 
 func (p *Packer) signal() {

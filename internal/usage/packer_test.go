@@ -193,6 +193,11 @@ func TestLogAway(t *testing.T) {
 					want = append(want, fmt.Sprintf("2:%d", i))
 					time.Sleep(2 * packAge)
 				}
+				ids := "w-1 w-2 w-3 w-4 w-5 w-6 w-7 w-8 w-9 w-10"
+				if state == "hung" { // four messages are out, so the rest grows into one
+					want = append(want[:4], strings.Join(want[4:], " "))
+					ids = "w-1 w-2 w-3 w-4 w-5"
+				}
 				time.Sleep(3 * time.Second)
 				synctest.Wait()
 				wantJobs(t, l)
@@ -208,7 +213,7 @@ func TestLogAway(t *testing.T) {
 				time.Sleep(longPause + ackWait)
 				synctest.Wait()
 				wantJobs(t, l, want...)
-				if diff := cmp.Diff("w-1 w-2 w-3 w-4 w-5 w-6 w-7 w-8 w-9 w-10", strings.Join(l.ids, " ")); diff != "" {
+				if diff := cmp.Diff(ids, strings.Join(l.ids, " ")); diff != "" {
 					t.Errorf("ids (-want +got):\n%s", diff)
 				}
 				if p.Pending() != 0 || !p.spool.empty() {

@@ -52,10 +52,11 @@ func (p *Packer) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 		case <-p.age.C:
-			p.seal()
+			p.ripe()
 		case <-p.wake:
 		case <-retry.C:
 		}
+		p.sealDue()
 		if err := p.ship(flights); err != nil {
 			retry.Reset(time.Second)
 		}
@@ -82,6 +83,7 @@ func (p *Packer) ship(flights chan<- flight) error {
 			p.lost(err)
 			break
 		}
+		p.flying.Add(1)
 		flights <- flight{m, ack, time.Now().Add(ackWait)}
 		p.backlog.Add(-int64(len(m.data)))
 		ready = ready[1:]
@@ -123,14 +125,17 @@ func (p *Packer) confirm(flights <-chan flight) {
 		err := f.wait()
 		if err == nil {
 			p.pending.Add(-int64(f.records))
-			continue
+		} else {
+			p.lost(err)
+			p.mu.Lock()
+			p.failed = append(p.failed, f.message)
+			p.mu.Unlock()
+			p.backlog.Add(int64(len(f.data)))
 		}
-		p.lost(err)
-		p.mu.Lock()
-		p.failed = append(p.failed, f.message)
-		p.mu.Unlock()
-		p.backlog.Add(int64(len(f.data)))
-		p.signal()
+		left := p.flying.Add(-1)
+		if err != nil || left == 0 || left == flyingMost-1 {
+			p.signal() // to spool it, or since what has grown meanwhile may go
+		}
 	}
 }
 
