@@ -44,9 +44,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	app := &app{environ: environ, stdout: stdout, stderr: stderr}
+	app := &app{environ: environ, stdin: os.Stdin, stdout: stdout, stderr: stderr}
 	root.AddCommand(app.runCommand(), app.ingressCommand(), app.workerCommand(), app.logsinkCommand(), app.mockCommand(),
-		app.recordsCommand(), app.usageCommand(), app.configCommand(), app.versionCommand())
+		app.recordsCommand(), app.usageCommand(), app.configCommand(), app.keysCommand(), app.modelsCommand(), app.addCommand(),
+		app.statusCommand(), app.doctorCommand(), app.versionCommand())
+	wrongArgumentsAreUsage(root)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
@@ -60,8 +62,24 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return exitFailure
 }
 
+// wrongArgumentsAreUsage makes a fault of the arguments end with exitUsage.
+func wrongArgumentsAreUsage(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usageError{err}
+			}
+			return nil
+		}
+	}
+	for _, c := range cmd.Commands() {
+		wrongArgumentsAreUsage(c)
+	}
+}
+
 // app is what every command shares.
 type app struct {
 	environ        []string
+	stdin          *os.File
 	stdout, stderr io.Writer
 }

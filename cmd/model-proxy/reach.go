@@ -90,6 +90,9 @@ func (g socketGateway) ask(ctx context.Context, method, path string, answer any)
 	return json.NewDecoder(resp.Body).Decode(answer)
 }
 
+// quietLog is for commands, which tell their faults by themselves.
+func quietLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
 // busGateway is a gateway of separate processes, reached over NATS.
 type busGateway struct {
 	conn  *bus.Conn
@@ -104,7 +107,7 @@ const busWithin = 5 * time.Second
 
 // reachBus connects and reads what rests.
 func reachBus(ctx context.Context, env *config.Environment, snap *config.Snapshot) (running, error) {
-	quiet := slog.New(slog.DiscardHandler)
+	quiet := quietLog()
 	dialling, enough := context.WithTimeout(ctx, busWithin)
 	defer enough()
 	conn, err := bus.Connect(dialling, busConfig(env, quiet), "command")
@@ -174,7 +177,7 @@ const listenFor = 1200 * time.Millisecond
 func (g busGateway) workers(ctx context.Context) (int, error) {
 	ctx, stop := context.WithTimeout(ctx, listenFor)
 	defer stop()
-	listener := bus.NewIngress(g.conn, bus.IngressConfig{Lost: func(bus.Loss) {}, Log: slog.New(slog.DiscardHandler)})
+	listener := bus.NewIngress(g.conn, bus.IngressConfig{Lost: func(bus.Loss) {}, Log: quietLog()})
 	if err := listener.Run(ctx, make(chan struct{})); err != nil {
 		return 0, fmt.Errorf("listen for workers: %w", err)
 	}
