@@ -19,11 +19,14 @@ left of the client's limits (` + "`X-RateLimit-Limit|Remaining|Reset-Requests|To
 
 // describe makes the OpenAPI document of the routes.
 func describe(version string, routes []Route) (object, error) {
-	var schemas object
-	if err := json.Unmarshal(schemaFile, &schemas); err != nil {
+	var written map[string]json.RawMessage // as they stand: their members' order is for readers
+	if err := json.Unmarshal(schemaFile, &written); err != nil {
 		return nil, fmt.Errorf("schemas of the API description: %w", err)
 	}
-	maps.Copy(schemas, recordSchemas())
+	schemas := recordSchemas()
+	for name, s := range written {
+		schemas[name] = s
+	}
 	paths := object{}
 	for _, r := range routes {
 		name := string(r.Endpoint)

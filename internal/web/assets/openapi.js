@@ -144,7 +144,10 @@ function methodBadge(op) { return el("span", { class: "method " + op.method }, o
 function curl(op, url, headers, body) {
   const quote = (s) => "'" + s.replaceAll("'", "'\\''") + "'";
   const lines = ["curl " + (op.method === "get" ? "" : "-X " + op.method.toUpperCase() + " ") + quote(url)];
-  for (const [name, value] of Object.entries(headers)) lines.push("-H " + quote(name + ": " + value));
+  for (const [name, value] of Object.entries(headers)) {
+    const line = name + ": " + value;
+    lines.push("-H " + (value.includes("$MODEL_PROXY_KEY") ? '"' + line + '"' : quote(line))); // the shell fills the key in
+  }
   if (body) lines.push("-d " + quote(body));
   return lines.join(" \\\n  ");
 }
