@@ -19,10 +19,10 @@ type Upstream struct {
 	*mock.Mock
 	URL string // without /v1
 
-	t  testing.TB
-	mu sync.Mutex // guards taps
-	// taps are the answers in the order of their requests.
-	taps []*tap
+	t       testing.TB
+	mu      sync.Mutex // guards the rest
+	taps    []*tap     // answers, in the order of their requests
+	instead http.Handler
 }
 
 // NewUpstream starts a simulated provider that ends with the test.
@@ -40,8 +40,21 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request) {
 	one := &tap{ResponseWriter: w}
 	u.mu.Lock()
 	u.taps = append(u.taps, one)
+	instead := u.instead
 	u.mu.Unlock()
+	if instead != nil {
+		instead.ServeHTTP(one, r)
+		return
+	}
 	u.ServeHTTP(one, r)
+}
+
+// Instead makes h answer in place of the simulated provider. The ledger then
+// sees nothing.
+func (u *Upstream) Instead(h http.Handler) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.instead = h
 }
 
 // Sent are the bytes of each answer body so far, in the order of the requests.
