@@ -27,6 +27,7 @@ type Stream struct {
 	finished bool   // a finish_reason was seen
 	done     bool
 	failed   *llm.Error
+	repeat   repeat
 }
 
 // Stream returns the state that reads the upstream's event stream.
@@ -119,7 +120,17 @@ func (s *Stream) look(e llm.Event, data []byte) reading {
 	if bytes.Equal(data, doneMark) && s.x.target.Protocol.Wire() == llm.OpenAI {
 		return reading{done: true}
 	}
-	return s.read(s, e, data)
+	if s.conv != nil {
+		return s.read(s, e, data)
+	}
+	if r, ok := s.again(e, data); ok {
+		return r
+	}
+	before := s.x.seen.content
+	s.repeat.tells = 0
+	r := s.read(s, e, data)
+	s.remember(e, data, r, before)
+	return r
 }
 
 func malformed(cause error) reading {
@@ -202,9 +213,19 @@ func appendWithData(dst []byte, e llm.Event, data []byte) []byte {
 	return append(dst, '\n')
 }
 
-// told counts the bytes of a raw JSON string as content and reports whether
-// there are any.
+// told is tell, and keeps in mind which string it was.
 func (s *Stream) told(raw []byte) bool {
+	if !s.tell(raw) {
+		return false
+	}
+	s.repeat.told = raw
+	s.repeat.tells++
+	return true
+}
+
+// tell counts the bytes of a raw JSON string as content and reports whether
+// there are any.
+func (s *Stream) tell(raw []byte) bool {
 	if len(raw) <= 2 || raw[0] != '"' {
 		return false
 	}

@@ -222,6 +222,16 @@ func plain(data []byte, i int) int {
 	return i
 }
 
+// StringEnd returns the offset behind the JSON string whose opening quote
+// stands at data[i]; ok is false if there is no valid string.
+func StringEnd(data []byte, i int) (end int, ok bool) {
+	if i >= len(data) || data[i] != '"' {
+		return 0, false
+	}
+	end, wrong := text(data, i)
+	return end, wrong == fault{}
+}
+
 // text scans the string whose opening quote stands at i.
 func text(data []byte, i int) (int, fault) {
 	i++

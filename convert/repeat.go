@@ -1,0 +1,72 @@
+package convert
+
+import (
+	"bytes"
+
+	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
+)
+
+// repeat remembers the last event that brought nothing but a piece of content.
+// Most events of a stream differ from the one before in that piece alone: for
+// them it is enough to compare the rest and to check the piece, a tenth of the
+// work of reading the event.
+type repeat struct {
+	kind       []byte // the event field
+	data       []byte
+	start, end int // the piece, quotes included
+	edit       edit
+	cleaned    []byte // what is sent in place of data, where edit says so
+	at         int    // of the piece in cleaned
+
+	told  []byte // the raw string told last
+	tells int    // how many since look began
+}
+
+// again reads an event that repeats the one remembered.
+func (s *Stream) again(e llm.Event, data []byte) (reading, bool) {
+	p := &s.repeat
+	if p.end == 0 || len(data) <= p.start || !bytes.Equal(data[:p.start], p.data[:p.start]) || !bytes.Equal(e.Type, p.kind) {
+		return reading{}, false
+	}
+	end, ok := rawjson.StringEnd(data, p.start)
+	if !ok || !bytes.Equal(data[end:], p.data[p.end:]) {
+		return reading{}, false
+	}
+	piece := data[p.start:end]
+	if p.edit == cleaned {
+		s.buf = append(s.buf[:0], p.cleaned[:p.at]...)
+		s.buf = append(s.buf, piece...)
+		s.buf = append(s.buf, p.cleaned[p.at+p.end-p.start:]...)
+	}
+	return reading{content: s.tell(piece), edit: p.edit}, true
+}
+
+// remember keeps an event for again, if a piece of content is all it brought.
+// before is how much content had been counted until then.
+func (s *Stream) remember(e llm.Event, data []byte, r reading, before int64) {
+	p := &s.repeat
+	p.end = 0
+	if !r.content || r.finished || r.done || r.err != nil || r.edit == dropped || p.tells != 1 || s.x.seen.content-before != int64(len(p.told)-2) {
+		return
+	}
+	start := cap(data) - cap(p.told) // told is a part of data
+	if start <= 0 || start+len(p.told) > len(data) || &data[start] != &p.told[0] {
+		return
+	}
+	end := start + len(p.told)
+	if r.edit == cleaned {
+		shift := len(data) - len(s.buf)
+		switch {
+		case end <= len(s.buf) && bytes.Equal(data[:end], s.buf[:end]):
+			p.at = start
+		case start >= shift && bytes.Equal(data[start:], s.buf[start-shift:]):
+			p.at = start - shift
+		default:
+			return
+		}
+		p.cleaned = append(p.cleaned[:0], s.buf...)
+	}
+	p.kind, p.data = append(p.kind[:0], e.Type...), append(p.data[:0], data...)
+	p.start, p.end, p.edit = start, end, r.edit
+}
