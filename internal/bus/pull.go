@@ -98,26 +98,23 @@ func (p *puller) receive(hard context.Context, m *nats.Msg) {
 	p.outstanding--
 	p.mu.Unlock()
 	w := p.w
-	if int(w.busy.Add(1)) > w.cfg.Concurrency || w.draining.Load() {
-		w.busy.Add(-1)
+	if !w.claim() {
 		w.publish(m.Reply, []byte("-NAK")) // for another worker, at once
 		return
 	}
 	r, err := w.begin(hard, m)
 	if err != nil {
 		w.cfg.Log.Error("a job cannot be read", "error", err)
-		w.busy.Add(-1)
+		w.release()
 		w.publish(m.Reply, []byte("+TERM"))
 		return
 	}
 	p.arm()
-	w.inFlight.Go(func() {
-		defer func() {
-			w.busy.Add(-1)
-			p.arm()
-		}()
+	go func() { // drain waits for it
+		defer p.arm()
+		defer w.release()
 		w.serve(r)
-	})
+	}()
 }
 
 // status says that a pull is over: expired (408), nothing there (404), refused

@@ -43,7 +43,7 @@ type Worker struct {
 	draining atomic.Bool
 	inFlight sync.WaitGroup
 
-	mu   sync.Mutex // guards runs
+	mu   sync.Mutex // guards runs, and the change of draining
 	runs map[uint32]*Run
 }
 
@@ -139,7 +139,9 @@ func (w *Worker) restorePulls(ctx context.Context) error {
 // drain waits for the jobs in flight, cancels what is left at the end of its
 // patience, and gives the last ends a moment to be acknowledged.
 func (w *Worker) drain(kill context.CancelCauseFunc) {
-	w.draining.Store(true)
+	w.mu.Lock()
+	w.draining.Store(true) // from here on nothing joins those that are waited for
+	w.mu.Unlock()
 	idle := make(chan struct{})
 	go func() { w.inFlight.Wait(); close(idle) }()
 	patience := time.NewTimer(w.cfg.Drain)
@@ -168,6 +170,23 @@ func (w *Worker) unacknowledged() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.runs) > 0
+}
+
+// claim takes a slot for a job; ok is false when there is none.
+func (w *Worker) claim() (ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.draining.Load() || int(w.busy.Load()) >= w.cfg.Concurrency {
+		return false
+	}
+	w.busy.Add(1)
+	w.inFlight.Add(1)
+	return true
+}
+
+func (w *Worker) release() {
+	w.busy.Add(-1)
+	w.inFlight.Done()
 }
 
 // begin registers a run for a message of the queue.
