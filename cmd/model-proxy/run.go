@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 )
@@ -68,6 +69,7 @@ func (a *app) gateway(ctx context.Context, n *node, ready func(net.Addr)) error 
 		return err
 	}
 	close(n.up)
+	debug.FreeOSMemory() // nobody needs what reading the configuration left behind
 	n.log.Info("listening", "address", addr.String(), "models", len(n.source.Current().Models), "workers", n.flags.workers,
 		"config_revision", n.source.Current().Revision)
 	if ready != nil {

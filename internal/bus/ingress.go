@@ -37,6 +37,7 @@ const (
 	patience      = 4 * time.Second // without a sign, once it has: a reconnect is only a pause
 	pubAckWithin  = 2 * time.Second
 	grantPatience = 5 * time.Second
+	doneWithin    = 20 * time.Millisecond
 	probeToken    = "_p-" // R.<ingress>._p-<worker>: answers to probes
 )
 
@@ -72,6 +73,8 @@ type Ingress struct {
 
 	queueMade time.Time // of the queue that jobs went to; owned by Run and what it starts
 
+	endedSoon *time.Timer // sends ended
+
 	mu    sync.Mutex        // guards ended
 	ended map[string][]byte // by worker: runs whose end is to be acknowledged
 }
@@ -79,7 +82,10 @@ type Ingress struct {
 // NewIngress joins the bus as an ingress.
 func NewIngress(c *Conn, cfg IngressConfig) *Ingress {
 	id := newID("i")
-	return &Ingress{id: id, conn: c, cfg: cfg, prefix: "R." + id + ".", calls: newCalls(), peers: newPeers(), ended: map[string][]byte{}}
+	i := &Ingress{id: id, conn: c, cfg: cfg, prefix: "R." + id + ".", calls: newCalls(), peers: newPeers(), ended: map[string][]byte{}}
+	i.endedSoon = time.AfterFunc(time.Hour, i.sendDone)
+	i.endedSoon.Stop()
+	return i
 }
 
 // ID is the process's name on the bus.
@@ -130,16 +136,11 @@ func (i *Ingress) Run(ctx context.Context, started chan<- struct{}) error {
 func (i *Ingress) watch(ctx context.Context) {
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
-	acks := time.NewTicker(20 * time.Millisecond)
-	defer acks.Stop()
 	absent, n := absence{last: time.Now()}, 0
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-acks.C:
-			i.sendDone()
-			continue
 		case <-tick.C:
 		}
 		now := time.Now()
@@ -295,11 +296,15 @@ func (i *Ingress) publish(subject string, msg []byte) {
 
 func runToken(run uint32) string { return strconv.FormatUint(uint64(run), 36) }
 
-// done notes that an end has arrived; the worker is told within 20 ms, many at once.
+// done notes that an end has arrived; the worker is told within
+// doneWithin, of many at once.
 func (i *Ingress) done(worker string, run uint32) {
 	i.mu.Lock()
+	defer i.mu.Unlock()
+	if len(i.ended) == 0 {
+		i.endedSoon.Reset(doneWithin)
+	}
 	i.ended[worker] = binary.BigEndian.AppendUint32(i.ended[worker], run)
-	i.mu.Unlock()
 }
 
 func (i *Ingress) sendDone() {
