@@ -106,7 +106,11 @@ func (j *job) try(s router.Step) (over bool) {
 	}
 	j.attempts = s.Attempt
 	a := &attempt{job: j, step: s, began: time.Now()}
-	failure := a.make()
+	grant, failure := j.reserve(s)
+	if failure == nil {
+		failure = a.make()
+		j.settle(grant)
+	}
 	if failure == nil {
 		return true
 	}

@@ -5,12 +5,15 @@ package worker
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"model-proxy/config"
 	"model-proxy/internal/bus"
+	"model-proxy/internal/limit"
 	"model-proxy/internal/provider"
 	"model-proxy/internal/usage"
 	"model-proxy/keysvc"
@@ -23,6 +26,7 @@ type Config struct {
 	Keys        *keysvc.Service
 	Upstream    *provider.Client
 	Spool       *usage.Spool
+	Replicas    int // of the limits' stream and bucket
 	Pools       []string
 	Concurrency int
 	Drain       time.Duration
@@ -34,16 +38,22 @@ type Config struct {
 type Worker struct {
 	cfg     Config
 	bus     *bus.Worker
+	limits  *limit.Limiter // of providers' keys
 	records *usage.Packer
 }
 
 // New builds a worker; it does no I/O.
-func New(cfg Config) *Worker {
+func New(cfg Config) (*Worker, error) {
 	w := &Worker{cfg: cfg}
 	w.bus = bus.NewWorker(cfg.Conn, bus.WorkerConfig{Pools: cfg.Pools, Concurrency: cfg.Concurrency, Drain: cfg.Drain, Cut: cfg.Cut, Log: cfg.Log, Handle: w.handle})
+	limits, err := limit.New(cfg.Conn.NATS(), limit.Options{ID: w.bus.ID(), Replicas: cfg.Replicas})
+	if err != nil {
+		return nil, fmt.Errorf("limits of keys: %w", err)
+	}
+	w.limits = limits
 	w.records = usage.NewPacker(usage.PackerConfig{Process: w.bus.ID(), Spool: cfg.Spool, Log: cfg.Log,
 		Publisher: usage.PublishFunc(cfg.Conn.LogPublisher(w.bus.ID()).Publish)})
-	return w
+	return w, nil
 }
 
 // ID is the worker's name on the bus and in records.
@@ -52,17 +62,15 @@ func (w *Worker) ID() string { return w.bus.ID() }
 // Run serves jobs until ctx ends and those in flight have finished or were cut
 // at the end of the drain. It returns when every record is safe.
 func (w *Worker) Run(ctx context.Context) error {
-	records, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var packer sync.WaitGroup
-	var recordErr error
-	packer.Go(func() { recordErr = w.records.Run(records) })
+	rest, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var parts sync.WaitGroup
+	var recordErr, limitErr error
+	parts.Go(func() { recordErr = w.records.Run(rest) })
+	parts.Go(func() { limitErr = w.limits.Run(rest) })
 	err := w.bus.Run(ctx)
 	stop()
-	packer.Wait()
-	if err == nil {
-		err = recordErr
-	}
-	return err
+	parts.Wait()
+	return errors.Join(err, recordErr, limitErr)
 }
 
 // handle serves one job.

@@ -23,6 +23,8 @@ import (
 // gateway is `model-proxy run` inside the test, in front of a simulated provider.
 type gateway struct {
 	url, data string
+	conf      string   // its configuration directory
+	environ   []string // its whole environment
 	mock      *mock.Mock
 	stop      func() int // ends it and returns the exit code
 }
@@ -32,13 +34,24 @@ const clientKey = "sk-client-of-the-test"
 // startGateway runs the whole program, so that the race detector sees it all.
 func startGateway(t *testing.T, args ...string) *gateway {
 	t.Helper()
-	g := &gateway{mock: mock.New(mock.Options{}), data: t.TempDir()}
+	return startChangedGateway(t, "", nil, args...)
+}
+
+// startGatewayWith is startGateway with more variables in its environment.
+func startGatewayWith(t *testing.T, environ []string, args ...string) *gateway {
+	t.Helper()
+	return startChangedGateway(t, "", environ, args...)
+}
+
+// startChangedGateway also adds fields to the providers' files.
+func startChangedGateway(t *testing.T, providerFields string, environ []string, args ...string) *gateway {
+	t.Helper()
+	g := &gateway{mock: mock.New(mock.Options{}), data: t.TempDir(), conf: t.TempDir()}
 	upstream := httptest.NewServer(g.mock)
 	t.Cleanup(func() { g.mock.Close(); upstream.Close() })
-	conf := t.TempDir()
 	write := func(name, text string) {
 		t.Helper()
-		path := filepath.Join(conf, name)
+		path := filepath.Join(g.conf, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -48,16 +61,16 @@ func startGateway(t *testing.T, args ...string) *gateway {
 	}
 	for _, p := range []string{"openai", "anthropic"} {
 		write("providers/sim-"+p+".json", fmt.Sprintf(`{"name":"sim-%s","api_keys":{"env_var_patterns":["SIM_API_KEY","SIM_API_KEY_{INDEX}"]},
-			"endpoints":{"base_url":"%s/v1","compatible_format":"%s"},"forward_headers":["X-Mock-*"]}`, p, upstream.URL, p))
+			"endpoints":{"base_url":"%s/v1","compatible_format":"%s"},"forward_headers":["X-Mock-*"]%s}`, p, upstream.URL, p, providerFields))
 		write("models/"+p+".json", fmt.Sprintf(`{"logical_name":"m-%s","model_routings":[{"id":"a","provider":"sim-%s","model":"up-%s"}]}`, p, p, p))
 	}
-	environ := []string{"HOME=" + t.TempDir(), "CLIENT_API_KEY=" + clientKey, "SIM_API_KEY=sk-up-1", "SIM_API_KEY_2=sk-up-2",
-		"RATE_LIMIT_REQUESTS_PER_MINUTE=0", "RATE_LIMIT_TOKENS_PER_MINUTE=0"}
+	g.environ = append([]string{"HOME=" + t.TempDir(), "CLIENT_API_KEY=" + clientKey, "SIM_API_KEY=sk-up-1", "SIM_API_KEY_2=sk-up-2",
+		"RATE_LIMIT_REQUESTS_PER_MINUTE=0", "RATE_LIMIT_TOKENS_PER_MINUTE=0"}, environ...)
 	ctx, cancel := context.WithCancel(context.Background())
 	logs, w := io.Pipe()
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, append([]string{"run", "--host", "127.0.0.1", "--port", "0", "--config", conf, "--data", g.data}, args...), environ, io.Discard, w)
+		code <- run(ctx, append([]string{"run", "--host", "127.0.0.1", "--port", "0", "--config", g.conf, "--data", g.data}, args...), g.environ, io.Discard, w)
 		w.Close()
 	}()
 	address := make(chan string, 1)
@@ -172,5 +185,38 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	if n := len(g.rows(t, "--attempts")); n != 4*each {
 		t.Errorf("attempts: got %d, want %d", n, 4*each)
+	}
+}
+
+// A provider's rate_limiting bounds each of its keys: the next key takes over,
+// and when none has room the client is told how long to wait.
+func TestKeysHaveLimitsOfTheirOwn(t *testing.T) {
+	g := startChangedGateway(t, `,"rate_limiting":{"enabled":true,"requests_per_minute":2}`, nil)
+	for i := range 5 {
+		resp := g.post(t, t.Context(), "/v1/chat/completions", `{"model":"m-openai","messages":[{"role":"user","content":"hi"}]}`)
+		b, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		want := 200
+		if i == 4 {
+			want = 429
+		}
+		if resp.StatusCode != want {
+			t.Errorf("request %d: status %d, want %d: %s", i, resp.StatusCode, want, b)
+		}
+		if want == 429 && resp.Header.Get("Retry-After") == "" {
+			t.Error("429 without Retry-After")
+		}
+	}
+	used := map[string]int{}
+	for _, r := range g.mock.Requests() {
+		used[r.KeyFP]++
+	}
+	if len(used) != 2 {
+		t.Errorf("keys used: %v, want two", used)
+	}
+	for fp, n := range used {
+		if n != 2 {
+			t.Errorf("key %s: used %d times, want 2", fp, n)
+		}
 	}
 }

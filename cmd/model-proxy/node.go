@@ -197,8 +197,11 @@ func (n *node) startWorkers(ctx context.Context, count int) error {
 		if err != nil {
 			return err
 		}
-		w := worker.New(worker.Config{Conn: conn, Snapshot: n.source.Current, Keys: keys, Upstream: upstream, Spool: spool,
+		w, err := worker.New(worker.Config{Replicas: n.bus.Replicas, Conn: conn, Snapshot: n.source.Current, Keys: keys, Upstream: upstream, Spool: spool,
 			Pools: pools, Concurrency: n.flags.concurrency, Drain: n.flags.drain, Cut: n.cut, Log: n.log})
+		if err != nil {
+			return err
+		}
 		n.workers = append(n.workers, w)
 		n.start(ctx, "worker "+w.ID(), w.Run)
 	}
