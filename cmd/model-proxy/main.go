@@ -31,6 +31,28 @@ func (e usageError) Unwrap() error { return e.error }
 
 // run is the program with nothing hidden: tests call it as a user would.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	return (&app{environ: environ, stdin: os.Stdin, stdout: stdout, stderr: stderr}).execute(ctx, args)
+}
+
+// execute runs one command and returns the exit code.
+func (a *app) execute(ctx context.Context, args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(a.stderr, "model-proxy: %v\n", err)
+	var usage usageError
+	if errors.As(err, &usage) || !cmd.HasParent() {
+		fmt.Fprintf(a.stderr, "See '%s --help'.\n", cmd.CommandPath())
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// root is the whole tree of commands.
+func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "model-proxy",
 		Short:         "One gateway in front of every LLM provider",
@@ -40,26 +62,14 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	app := &app{environ: environ, stdin: os.Stdin, stdout: stdout, stderr: stderr}
-	root.AddCommand(app.runCommand(), app.ingressCommand(), app.workerCommand(), app.logsinkCommand(), app.mockCommand(),
-		app.recordsCommand(), app.usageCommand(), app.configCommand(), app.keysCommand(), app.modelsCommand(), app.addCommand(),
-		app.statusCommand(), app.doctorCommand(), app.versionCommand())
+	root.AddCommand(a.runCommand(), a.ingressCommand(), a.workerCommand(), a.logsinkCommand(), a.mockCommand(),
+		a.recordsCommand(), a.usageCommand(), a.configCommand(), a.keysCommand(), a.modelsCommand(), a.addCommand(),
+		a.statusCommand(), a.doctorCommand(), a.versionCommand())
 	wrongArgumentsAreUsage(root)
-	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
-		return exitOK
-	}
-	fmt.Fprintf(stderr, "model-proxy: %v\n", err)
-	var usage usageError
-	if errors.As(err, &usage) || !cmd.HasParent() {
-		fmt.Fprintf(stderr, "See '%s --help'.\n", cmd.CommandPath())
-		return exitUsage
-	}
-	return exitFailure
+	return root
 }
 
 // wrongArgumentsAreUsage makes a fault of the arguments end with exitUsage.

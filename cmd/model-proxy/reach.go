@@ -103,7 +103,7 @@ type busGateway struct {
 }
 
 // busWithin bounds what a command asks of the bus.
-const busWithin = 5 * time.Second
+const busWithin = 3 * time.Second
 
 // reachBus connects and reads what rests.
 func reachBus(ctx context.Context, env *config.Environment, snap *config.Snapshot) (running, error) {
