@@ -66,11 +66,18 @@ func startChangedGateway(t *testing.T, providerFields string, environ []string, 
 	}
 	g.environ = append([]string{"HOME=" + t.TempDir(), "CLIENT_API_KEY=" + clientKey, "SIM_API_KEY=sk-up-1", "SIM_API_KEY_2=sk-up-2",
 		"RATE_LIMIT_REQUESTS_PER_MINUTE=0", "RATE_LIMIT_TOKENS_PER_MINUTE=0"}, environ...)
+	g.start(t, append([]string{"run", "--host", "127.0.0.1", "--port", "0", "--config", g.conf, "--data", g.data}, args...)...)
+	return g
+}
+
+// start runs the program until it listens. It is stopped with the test.
+func (g *gateway) start(t *testing.T, args ...string) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	logs, w := io.Pipe()
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, append([]string{"run", "--host", "127.0.0.1", "--port", "0", "--config", g.conf, "--data", g.data}, args...), g.environ, io.Discard, w)
+		code <- run(ctx, args, g.environ, io.Discard, w)
 		w.Close()
 	}()
 	address := make(chan string, 1)
@@ -92,7 +99,6 @@ func startChangedGateway(t *testing.T, providerFields string, environ []string, 
 	}
 	g.stop = sync.OnceValue(func() int { cancel(); return <-code })
 	t.Cleanup(func() { g.stop() })
-	return g
 }
 
 func (g *gateway) post(t *testing.T, ctx context.Context, path, body string, header ...string) *http.Response {
