@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -188,6 +189,10 @@ func (i *Ingress) receive(m *nats.Msg) {
 		i.probeAnswer(worker, m)
 		return
 	}
+	if token == bundleToken {
+		i.unbundle(m.Data)
+		return
+	}
 	c := i.calls.get(token)
 	switch {
 	case len(m.Data) == 0:
@@ -200,12 +205,31 @@ func (i *Ingress) receive(m *nats.Msg) {
 		}
 	case m.Data[0] == ctlAsk:
 		i.askedToRun(c, m)
-	case c == nil:
-		if run, _, ok := frameIDs(m.Data); ok {
-			i.refuse(token, run)
-		}
 	default:
-		c.frame(m.Data)
+		i.frame(c, token, m.Data)
+	}
+}
+
+// unbundle takes the frames of a bundle apart. Each gets memory of its own: a
+// slow reader must not hold on to those of all others.
+func (i *Ingress) unbundle(data []byte) {
+	r := reader{b: data}
+	for len(r.b) > 0 && r.err == nil {
+		token, frame := r.bytes(), r.bytes()
+		if r.err == nil {
+			i.frame(i.calls.get(string(token)), string(token), bytes.Clone(frame))
+		}
+	}
+}
+
+// frame hands a frame to its call, nil if there is none any more.
+func (i *Ingress) frame(c *Call, token string, msg []byte) {
+	if c != nil {
+		c.frame(msg)
+		return
+	}
+	if run, _, ok := frameIDs(msg); ok {
+		i.refuse(token, run)
 	}
 }
 

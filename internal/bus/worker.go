@@ -49,7 +49,7 @@ type Worker struct {
 
 // NewWorker joins the bus as a worker.
 func NewWorker(c *Conn, cfg WorkerConfig) *Worker {
-	return &Worker{id: newID("w"), conn: c, cfg: cfg, peers: newPeers(), out: newOutbox(c.nc), runs: map[uint32]*Run{}}
+	return &Worker{id: newID("w"), conn: c, cfg: cfg, peers: newPeers(), out: newOutbox(c.nc.Publish), runs: map[uint32]*Run{}}
 }
 
 // ID is the worker's name on the bus.
