@@ -6,7 +6,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"model-proxy/config"
 	"model-proxy/internal/bus"
+	"model-proxy/internal/llm"
 	"model-proxy/keysvc"
 )
 
@@ -18,13 +20,44 @@ var (
 	ageDesc       = prometheus.NewDesc("model_proxy_queue_oldest_seconds", "Age of the request that waits longest.", nil, nil)
 )
 
+// routed are the providers that a model has a route to.
+func routed(s *config.Snapshot) map[string]bool {
+	names := map[string]bool{}
+	for _, m := range s.Models {
+		for _, r := range m.Routes {
+			names[r.Provider.Name] = true
+		}
+	}
+	return names
+}
+
+// newCooldownEvents counts cooldowns. Every provider's count begins at 0, so that
+// the first event is an increase.
+func newCooldownEvents(s *config.Snapshot) *prometheus.CounterVec {
+	events := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "model_proxy_cooldown_events_total",
+		Help: "Cooldowns begun, or lengthened by a second or more."}, []string{"provider", "scope"})
+	for name := range routed(s) {
+		for _, scope := range []llm.Scope{llm.ScopeKey, llm.ScopeKeyModel, llm.ScopeProvider, llm.ScopeBreaker} {
+			events.WithLabelValues(name, string(scope))
+		}
+	}
+	return events
+}
+
 // cooldowns shows what rests, when scraped.
-type cooldowns struct{ keys *keysvc.Service }
+type cooldowns struct {
+	keys     *keysvc.Service
+	snapshot func() *config.Snapshot
+}
 
 func (c cooldowns) Describe(ch chan<- *prometheus.Desc) { ch <- cooldownsDesc }
 
 func (c cooldowns) Collect(ch chan<- prometheus.Metric) {
-	for provider, n := range c.keys.Cooldowns(time.Now()) {
+	resting := c.keys.Cooldowns(time.Now())
+	for name := range routed(c.snapshot()) {
+		resting[name] += 0
+	}
+	for provider, n := range resting {
 		ch <- prometheus.MustNewConstMetric(cooldownsDesc, prometheus.GaugeValue, float64(n), provider)
 	}
 }

@@ -174,14 +174,13 @@ func (n *node) startWorkers(ctx context.Context, count int) error {
 	if err != nil {
 		return err
 	}
-	events := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "model_proxy_cooldown_events_total",
-		Help: "Cooldowns begun, or lengthened by a second or more."}, []string{"provider", "scope"})
+	events := newCooldownEvents(n.source.Current())
 	n.registry.MustRegister(events)
 	keys := keysvc.New(keysvc.Options{JetStream: conn.JetStream(), Replicas: n.bus.Replicas, Log: n.log,
 		Event: func(r llm.Rest) { events.WithLabelValues(r.Provider, string(r.Scope)).Inc() }})
 	n.keys = keys
 	conn.OnReconnect(keys.Rewatch)
-	n.registry.MustRegister(cooldowns{keys})
+	n.registry.MustRegister(cooldowns{keys, n.source.Current})
 	n.start(ctx, "keys", keys.Run)
 	upstream := provider.New(provider.Options{})
 	pools := n.flags.pools
