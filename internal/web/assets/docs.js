@@ -100,7 +100,7 @@ async function exchange(op, inputs, body, out, signal) {
   }
   const url = new URL(path.slice(1) + (query.size ? "?" + query : ""), document.baseURI);
   const shown = { ...headers, ...(session.key ? { Authorization: "Bearer $MODEL_PROXY_KEY" } : {}) };
-  const status = el("p", {}, "waiting …");
+  const status = el("div", {}, "waiting …");
   const text = el("pre", {});
   out.replaceChildren(el("pre", {}, curl(op, url.href, shown, body)), status, text);
   const began = performance.now();
