@@ -29,6 +29,7 @@ type Run struct {
 	w   *Worker
 	id  uint32
 	msg *nats.Msg // the queue's message, to be acknowledged
+	old bool      // it may be so old that another worker has it
 	ctx context.Context
 	end context.CancelCauseFunc
 

@@ -23,6 +23,7 @@ func (w *Worker) watch(over <-chan struct{}) {
 		case <-tick.C:
 		}
 		now := time.Now()
+		w.vigil.tick(now)
 		switch absent.look(now, w.conn.Connected()) {
 		case away:
 			w.forgive(now)

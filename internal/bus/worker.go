@@ -39,6 +39,7 @@ type Worker struct {
 	out     *outbox
 	pullers []*puller
 
+	vigil    vigil
 	busy     atomic.Int64
 	draining atomic.Bool
 	inFlight sync.WaitGroup
@@ -196,6 +197,7 @@ func (w *Worker) begin(hard context.Context, m *nats.Msg) (*Run, error) {
 		return nil, err
 	}
 	r := &Run{Delivery: *d, w: w, msg: m, limit: windowFrames, wake: make(chan struct{}, 1), heard: time.Now()}
+	r.old = w.vigil.slept(r.heard)
 	if d.bodySize > 0 {
 		r.parts = make(chan []byte, 2*partsAtOnce)
 	}
@@ -212,7 +214,11 @@ func (w *Worker) begin(hard context.Context, m *nats.Msg) (*Run, error) {
 // serve runs one job from its message to its end.
 func (w *Worker) serve(r *Run) {
 	defer r.end(nil)
-	if (r.Number > 1 || r.deliveries() > 1) && !r.mayRun() {
+	if !w.conn.Connected() { // nobody would learn of it: the queue hands it to another
+		w.drop(r)
+		return
+	}
+	if (r.old || r.Number > 1 || r.deliveries() > 1) && !r.mayRun() {
 		w.publish(r.msg.Reply, ackWord)
 		w.drop(r)
 		return

@@ -1,0 +1,31 @@
+package bus
+
+import (
+	"testing"
+	"time"
+)
+
+// Whichever of the two goroutines runs first after a sleep, the ticker's or the
+// inbox's: jobs that piled up are doubted, later ones are not.
+func TestVigil(t *testing.T) {
+	start := time.Unix(1_700_000_000, 0)
+	v := vigil{last: start}
+	for after := probeEvery; after <= 2*time.Second; after += probeEvery {
+		v.tick(start.Add(after))
+	}
+	if v.slept(start.Add(2*time.Second + probeEvery)) {
+		t.Error("a worker that was awake doubts its jobs")
+	}
+	woke := start.Add(6 * time.Second)
+	if !v.slept(woke) {
+		t.Error("before the tick: a worker that has slept does not doubt its jobs")
+	}
+	v.tick(woke)
+	if !v.slept(woke.Add(time.Millisecond)) {
+		t.Error("after the tick: a worker that has slept does not doubt its jobs")
+	}
+	v.tick(woke.Add(probeEvery))
+	if v.slept(woke.Add(ackWait)) {
+		t.Error("the doubts do not end")
+	}
+}
