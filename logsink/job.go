@@ -12,9 +12,10 @@ type job struct {
 	ingress  string
 	deadline time.Time // by the sink's own clock
 	request  usage.Request
-	done     bool // its row exists, so request does not matter any more
-	closed   bool // at least one attempt's row exists
-	changed  bool // request differs from what is saved
+	done     bool           // its row exists, so request does not matter any more
+	answer   *usage.Request // what that row says of the end, if an attempt was open then
+	closed   bool           // at least one attempt's row exists
+	changed  bool           // request differs from what is saved
 	open     []attempt
 	saved    []openKey // in the store
 }

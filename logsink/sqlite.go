@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"model-proxy/internal/usage"
 )
 
 const (
@@ -173,6 +175,29 @@ func (s *SQLite) load(ctx context.Context) ([]saved, error) {
 			return nil, fmt.Errorf("load open entries: %w", err)
 		}
 		list = append(list, e)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("load open entries: %w", err)
+	}
+	ends, err := s.loadEnds(ctx)
+	return append(list, ends...), err
+}
+
+// loadEnds returns how the requests ended of which an attempt is still open.
+func (s *SQLite) loadEnds(ctx context.Context) ([]saved, error) {
+	rows, err := s.db.QueryContext(ctx, `select job_id, outcome, attempts, status, prompt_tokens, completion_tokens, usage_source
+		from requests where job_id in (select job_id from open_entries)`)
+	if err != nil {
+		return nil, fmt.Errorf("load ends of requests: %w", err)
+	}
+	defer rows.Close()
+	var list []saved
+	for rows.Next() {
+		var r usage.Request
+		if err := rows.Scan(&r.JobID, &r.Outcome, &r.Attempts, &r.Status, &r.PromptTokens, &r.CompletionTokens, &r.UsageSource); err != nil {
+			return nil, fmt.Errorf("load ends of requests: %w", err)
+		}
+		list = append(list, saved{openKey{r.JobID, 0}, usage.Encode("", usage.Entry{Kind: usage.KindRequest, Request: &r})})
 	}
 	return list, rows.Err()
 }

@@ -10,7 +10,8 @@ import (
 
 // store keeps the rows. SQLite is one; ClickHouse is to be another.
 type store interface {
-	// load returns the entries saved as open, each at its key.
+	// load returns the entries saved as open, each at its key, and for those of
+	// them whose request has its row an entry that tells its end, at attempt 0.
 	load(ctx context.Context) ([]saved, error)
 	// write commits a batch whole or not at all. A row whose key exists is
 	// left out, so the same batch may come again, also cut differently.

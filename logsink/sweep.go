@@ -19,11 +19,15 @@ const (
 func (t *tracker) sweep(now, overdue time.Time, alive Liveness) {
 	for _, j := range t.jobs {
 		ingressGone := j.ingress != "" && alive.Silence(j.ingress) >= silence
+		nobodyTells := ingressGone || j.done // but the worker, if it lives
 		for _, o := range slices.Clone(j.open) {
-			if j.deadline.Before(overdue) || ingressGone && alive.Silence(o.Process) >= silence {
+			if j.deadline.Before(overdue) || nobodyTells && alive.Silence(o.Process) >= silence {
 				t.touched[j.id] = j
 				a := *o.Attempt
 				a.Outcome = usage.WorkerLost
+				if j.answer != nil && j.answer.Outcome == usage.OK && j.answer.Attempts == a.Attempt {
+					a.Outcome, a.Status, a.Spend = usage.OK, j.answer.Status, j.answer.Spend
+				}
 				t.batch.attempts = append(t.batch.attempts, &a)
 				j.close(&a)
 			}

@@ -34,6 +34,10 @@ func (t *tracker) restore(s saved, now time.Time) error {
 	for i := range entries {
 		e := &entries[i]
 		j := t.job(s.job, e, now)
+		if e.Kind == usage.KindRequest && e.Request.Outcome != "" {
+			j.answer, j.done = e.Request, true // the row exists; nothing is saved for it
+			continue
+		}
 		j.saved = append(j.saved, s.openKey)
 		if e.Kind == usage.KindRequest {
 			j.request, j.closed = *e.Request, true
@@ -136,6 +140,7 @@ func (t *tracker) finishRequest(e *usage.Entry) {
 		return
 	}
 	j.done = true
+	j.answer = &usage.Request{JobID: j.id, Outcome: e.Request.Outcome, Attempts: e.Request.Attempts, Status: e.Request.Status, Spend: e.Request.Spend}
 	t.touched[j.id] = j
 	t.recent.add(j.id)
 }

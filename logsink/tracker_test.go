@@ -237,6 +237,29 @@ func TestSilentWorkerAndIngress(t *testing.T) {
 	})
 }
 
+// A worker that dies before its last report went out leaves an open attempt of a
+// request that has its row: that row tells what became of it.
+func TestWorkerDiesAfterItsAnswer(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := &scene{fakeBus: &fakeBus{died: map[string]time.Time{}}, t: t}
+		s.start(dir)
+		s.send("w", attempt1(usage.KindFinished, "a", 1, usage.Error), attempt1(usage.KindStarted, "a", 2, ""), attempt1(usage.KindStarted, "b", 1, ""))
+		time.Sleep(time.Second)
+		answered := requestEntry("a", usage.OK)
+		answered.Request.Attempts = 2
+		s.send("i", answered, requestEntry("b", usage.Incomplete))
+		s.kill("w")
+		time.Sleep(silence - 2*time.Second)
+		s.want("a/1:error a:ok/ b:incomplete/", "a/2 b/1")
+		s.stop() // a sink that starts anew knows it too
+		s.start(dir)
+		time.Sleep(silence + 4*time.Second)
+		s.want("a/1:error a/2:ok a:ok/ b/1:worker_lost b:incomplete/", "")
+		s.stop()
+	})
+}
+
 func TestIngressDiesWorkerReports(t *testing.T) {
 	play(t, func(t *testing.T, s *scene) {
 		s.kill("i")
