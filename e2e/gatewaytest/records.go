@@ -49,6 +49,12 @@ type AttemptRow struct {
 	WorkerID         string `json:"worker_id"`
 }
 
+// Answered reports whether the request went well.
+func (r RequestRow) Answered() bool { return r.Outcome == "ok" }
+
+// Answered reports whether the attempt gave the answer.
+func (a AttemptRow) Answered() bool { return a.Outcome == "ok" }
+
 // Requests reads the request records, oldest first; those of one request id, or
 // all if it is "".
 func (g *Gateway) Requests(t testing.TB, requestID string) []RequestRow {

@@ -1,7 +1,9 @@
 package gatewaytest
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -37,7 +39,12 @@ func NewUpstream(t testing.TB, o mock.Options) *Upstream {
 }
 
 func (u *Upstream) serve(w http.ResponseWriter, r *http.Request) {
-	one := &tap{ResponseWriter: w}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the gateway has gone
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	one := &tap{ResponseWriter: w, asked: string(body), at: time.Now()}
 	u.mu.Lock()
 	u.taps = append(u.taps, one)
 	instead := u.instead
@@ -67,6 +74,23 @@ func (u *Upstream) Sent() []string {
 		sent[i] = one.String()
 	}
 	return sent
+}
+
+// Call is one call of the provider.
+type Call struct {
+	At          time.Time
+	Asked, Sent string // the bodies
+}
+
+// Calls are all calls so far, in the order of their arrival.
+func (u *Upstream) Calls() []Call {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	calls := make([]Call, len(u.taps))
+	for i, one := range u.taps {
+		calls[i] = Call{one.at, one.asked, one.String()}
+	}
+	return calls
 }
 
 // LastSent is the newest answer's body.
@@ -115,6 +139,8 @@ func Outcomes(entries []mock.Entry) string {
 // tap copies what is written through it.
 type tap struct {
 	http.ResponseWriter
+	asked string
+	at    time.Time
 
 	mu  sync.Mutex // guards buf
 	buf []byte
