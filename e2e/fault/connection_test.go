@@ -45,6 +45,32 @@ func TestConnectionCutForAWhile(t *testing.T) {
 	}
 }
 
+// The same holds for an ingress that loses NATS for a while: its clients wait.
+func TestIngressCutForAWhile(t *testing.T) {
+	t.Parallel()
+	u := gatewaytest.NewUpstream(t, mock.Options{Fault: mock.Fault{Delay: 20 * time.Millisecond, Chunks: 200}})
+	c := gatewaytest.NewCluster(t, u, gatewaytest.Setup{}, 1)
+	link := gatewaytest.NewLink(t, c.NATS.URL())
+	g := c.AddIngressAt(link.URL())
+	var open []*gatewaytest.Stream
+	for i := range 6 {
+		s := g.MustOpen(t, gatewaytest.Protocols[i%2].Stream("on and on").With("X-Request-Id", "paused-"+strconv.Itoa(i)))
+		s.MustEvents(t, 10)
+		open = append(open, s)
+	}
+	plain := g.Go(t, gatewaytest.Protocols[0].Plain("and one more").With("X-Request-Id", "paused-plain", "X-Mock-Ttft", "1s"))
+	u.AwaitRequests(len(open)+1, soon)
+	link.CutFor(2 * time.Second)
+	for i, s := range open {
+		if got, err := s.Rest(); err != nil || got != u.Sent()[i] || !gatewaytest.Protocols[i%2].Ended(got) {
+			t.Errorf("stream %d: got %d bytes, %v; want the %d the upstream sent", i, len(got), err, len(u.Sent()[i]))
+		}
+		checkRecorded(t, g, "paused-"+strconv.Itoa(i))
+	}
+	checkWhole(t, <-plain, u.LastSent())
+	checkRecorded(t, g, "paused-plain")
+}
+
 // A worker that never comes back ends its streams with an error event, and its
 // records are closed for it.
 func TestConnectionCutForGood(t *testing.T) {

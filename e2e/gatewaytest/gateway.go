@@ -123,8 +123,14 @@ func (c *Cluster) AddWorker(natsURL string) *Worker {
 // AddIngress starts another ingress and waits until it listens.
 func (c *Cluster) AddIngress() *Gateway {
 	c.t.Helper()
+	return c.AddIngressAt(c.NATS.URL())
+}
+
+// AddIngressAt is AddIngress for one that reaches NATS at the given address.
+func (c *Cluster) AddIngressAt(natsURL string) *Gateway {
+	c.t.Helper()
 	g := &Gateway{t: c.t, Data: c.data}
-	g.Process = c.start("ingress", "", c.NATS.URL(), "--host", "127.0.0.1", "--port", "0")
+	g.Process = c.start("ingress", "", natsURL, "--host", "127.0.0.1", "--port", "0")
 	g.URL = g.awaitAddress()
 	return g
 }
