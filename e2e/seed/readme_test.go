@@ -182,10 +182,11 @@ func TestCORS(t *testing.T) {
 	}
 }
 
-// What was asked and answered stands in SQLite, readable while it runs.
+// What was asked and answered stands in SQLite, readable while it runs; with
+// LOG_BODIES word for word.
 func TestRecords(t *testing.T) {
 	t.Parallel()
-	g := start(t, nil)
+	g := start(t, []string{"LOG_BODIES=all"})
 	g.chat("gpt-5.2").want(t, 200)
 	if _, err := os.Stat(g.dir + "/data/records.db"); err != nil {
 		t.Error(err)
@@ -194,6 +195,10 @@ func TestRecords(t *testing.T) {
 	gatewaytest.Await(t, soon, "the record", func() bool {
 		rows := of.Requests(t, "")
 		return len(rows) == 1 && rows[0].Outcome == "ok" && rows[0].Provider == "openai" && rows[0].PromptTokens > 0
+	})
+	gatewaytest.Await(t, soon, "the bodies", func() bool {
+		p := gatewaytest.Start(t, "records", nil, "records", "--data", g.dir+"/data", "--format", "json")
+		return p.ExitCode(soon) == 0 && strings.Contains(p.Output(), "max_tokens") && strings.Contains(p.Output(), "You said: Hello!")
 	})
 }
 
@@ -229,7 +234,8 @@ func freePort(t *testing.T) string {
 // Help and version, and no running gateway needed for either.
 func TestHelpAndVersion(t *testing.T) {
 	t.Parallel()
-	for want, args := range map[string][]string{"Usage:": {"--help"}, "model-proxy ": {"version"}, "--workers": {"run", "--help"}} {
+	for want, args := range map[string][]string{"Usage:": {"--help"}, "model-proxy ": {"version"},
+		`(default "0.0.0.0")`: {"run", "--help"}, "(default 8000)": {"run", "--help"}, "worker instances (default 1)": {"run", "--help"}, `(default "info")`: {"run", "--help"}} {
 		p := gatewaytest.Start(t, strings.Join(args, " "), nil, args...)
 		if code := p.ExitCode(soon); code != 0 || !strings.Contains(p.Output(), want) {
 			t.Errorf("%v: got %d, %s; want 0 and %q", args, code, p.Output(), want)
