@@ -2,6 +2,7 @@ package bus
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,6 +38,7 @@ type Call struct {
 	delivery  int        // of the newest publication
 	moves     int        // publications after a loss
 	run       uint32     // the granted run, 0 while none
+	gone      []uint32   // runs that were given up: whatever comes of them is refused
 	asked     *asker     // a redelivery waiting for a grant
 	worker    string
 	attempt   *Attempt // newest one known
@@ -171,7 +173,11 @@ func (c *Call) frame(msg []byte) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.run == 0 && !c.finished && msg[0]&partAccepted != 0 {
+	if c.run == 0 && !c.finished && !slices.Contains(c.gone, run) {
+		if msg[0]&partAccepted == 0 { // the acceptance was lost, with our connection perhaps
+			c.in.wantAll(c.token, run)
+			return
+		}
 		c.run = run
 		c.next = seq
 	}
@@ -195,6 +201,7 @@ func (c *Call) frame(msg []byte) {
 	c.next++
 	if f.End != nil && f.End.Again && c.again.IsZero() {
 		c.in.done(c.worker, c.run)
+		c.gone = append(c.gone, c.run)
 		c.run, c.again = 0, c.lastFrame.Add(againAfter)
 		return
 	}
@@ -261,14 +268,19 @@ func (c *Call) grantLocked(a asker) {
 	c.run, c.worker, c.next, c.asked = a.run, a.worker, 0, nil
 	c.lastFrame = time.Now()
 	c.in.peers.beat(a.worker)
-	c.in.publish(a.reply, []byte{ctlGrant})
+	c.in.publish(a.reply, binary.BigEndian.AppendUint32([]byte{ctlGrant}, uint32(c.attempts)))
 }
 
 // lostLocked is called when the worker of a running call is gone.
 func (c *Call) lostLocked(cause error) {
-	worker := c.worker
+	loss := Loss{Job: c.job, Worker: c.worker, Delivery: c.delivery, Attempt: c.attempt, Begun: c.began}
+	if c.next == 0 { // it had the grant and was not heard of again: an attempt nobody knows anything of
+		c.attempts++
+		loss.Attempt, loss.Begun = nil, c.lastFrame
+	}
+	loss.Number = max(1, c.attempts)
 	if c.in.cfg.Lost != nil {
-		c.in.cfg.Lost(Loss{Job: c.job, Worker: worker, Delivery: c.delivery, Number: max(1, c.attempts), Attempt: c.attempt, Begun: c.began})
+		c.in.cfg.Lost(loss)
 	}
 	if c.committed {
 		c.failLocked(llm.NewError(llm.BadGateway, "the connection to the worker was lost while it answered").Because(cause))
@@ -279,6 +291,7 @@ func (c *Call) lostLocked(cause error) {
 		return
 	}
 	c.moves++
+	c.gone = append(c.gone, c.run)
 	c.run, c.next, c.queue, c.held = 0, 0, nil, 0
 	if a := c.asked; a != nil && time.Since(a.at) < grantPatience {
 		c.grantLocked(*a)

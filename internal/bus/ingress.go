@@ -24,7 +24,7 @@ const (
 	ctlCredit byte = 'C' // frames may be sent up to this sequence (4)
 	ctlWant   byte = 'W' // send again from this sequence (4)
 	ctlCancel byte = 'X' // stop; also the answer to frames nobody wants
-	ctlGrant  byte = 'G' // run the job
+	ctlGrant  byte = 'G' // run the job; so many attempts were made before (4)
 	ctlPart   byte = 'B' // part of a body: index(4), bytes
 	ctlDone   byte = 'D' // list of runs whose end has arrived
 	ctlProbe  byte = 'P' // list of silent runs, each with the sequence wanted next
@@ -303,6 +303,11 @@ func (c *Call) refused(reason Refusal, why string) {
 // right one knows it by.
 func (i *Ingress) refuse(token string, run uint32) {
 	i.publish("X."+runToken(run), append([]byte{ctlCancel}, i.reply(token)...))
+}
+
+// wantAll asks a run of which nothing has arrived yet to send everything again.
+func (i *Ingress) wantAll(token string, run uint32) {
+	i.publish("X."+runToken(run), append([]byte{ctlWant}, i.reply(token)...))
 }
 
 // control sends a control message to one run.

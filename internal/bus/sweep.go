@@ -3,6 +3,7 @@ package bus
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -115,8 +116,14 @@ func (i *Ingress) probed(m *nats.Msg) {
 	i.publish(m.Reply, answer)
 }
 
+// wants reports whether a run's answer is still wanted. One that is not known
+// yet has been heard of for the first time: what it sent before was lost.
 func (c *Call) wants(run uint32) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.run == 0 && !c.finished && !slices.Contains(c.gone, run) {
+		c.in.wantAll(c.token, run)
+		return true
+	}
 	return c.run == run && !c.finished
 }

@@ -272,6 +272,9 @@ func (w *Worker) control(m *nats.Msg) {
 		}
 	case ctlGrant, ctlCancel:
 		r.mu.Lock()
+		if n := body.uint32(); body.err == nil && !r.granted { // from then on the handler reads it
+			r.Attempts = max(r.Attempts, int(n))
+		}
 		r.granted = m.Data[0] == ctlGrant
 		r.denied = !r.granted
 		r.mu.Unlock()
@@ -329,11 +332,15 @@ func (r *Run) free() {
 	r.kept, r.bytes = nil, 0
 }
 
-// fenced hears that a run's frames are not wanted.
+// fenced hears that a run's frames are not wanted, or that all of them are.
 func (w *Worker) fenced(m *nats.Msg) {
 	id, err := strconv.ParseUint(m.Subject[len("X."):], 36, 32)
 	r := w.find(uint32(id))
 	if err != nil || r == nil || len(m.Data) == 0 || string(m.Data[1:]) != r.reply {
+		return
+	}
+	if m.Data[0] == ctlWant {
+		r.again(0)
 		return
 	}
 	r.end(ErrFenced)
