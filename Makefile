@@ -1,7 +1,7 @@
 # Targets: run test lint bench build. GOTESTFLAGS is added to every go test.
 GOTESTFLAGS ?=
 
-.PHONY: run test lint bench build
+.PHONY: run test lint bench build chromium
 
 run: ## the gateway in front of a simulated provider
 	go run ./cmd/model-proxy run --demo
@@ -9,9 +9,10 @@ run: ## the gateway in front of a simulated provider
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/model-proxy ./cmd/model-proxy
 
-test: e2e/node/node_modules ## everything: Go, then the official JavaScript SDKs
+test: e2e/node/node_modules chromium ## everything: Go, the official JavaScript SDKs, the pages in a browser
 	go test $(GOTESTFLAGS) ./...
 	go test $(GOTESTFLAGS) -tags node ./e2e
+	go test $(GOTESTFLAGS) -tags chromium -run InABrowser ./cmd/model-proxy
 
 lint:
 	go vet ./...
@@ -19,6 +20,10 @@ lint:
 
 bench: ## CPU, latency and memory beside a plain reverse proxy
 	go run ./bench/cmd/suite
+
+chromium:
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } || \
+		{ echo "the tests of the pages need Chromium: install it (Debian: apt-get install chromium)"; exit 1; }
 
 e2e/node/node_modules: e2e/node/package-lock.json
 	cd e2e/node && npm ci --ignore-scripts --no-audit --no-fund
