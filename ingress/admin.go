@@ -11,7 +11,6 @@ import (
 // configured one the path does not exist: 404.
 func AdminOnly(snapshot func() *config.Snapshot, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		setRequestID(w, r, llm.OpenAI)
 		switch snap := snapshot(); {
 		case snap.Settings.AdminKeySHA256 == nil:
 			WriteError(w, llm.NewError(llm.NotFound, noSuchPath))
@@ -22,6 +21,14 @@ func AdminOnly(snapshot func() *config.Snapshot, next http.Handler) http.Handler
 		default:
 			next.ServeHTTP(w, r)
 		}
+	})
+}
+
+// WithRequestID gives the answers of a mounted page the id that all others have.
+func WithRequestID(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		setRequestID(w, r, llm.OpenAI)
+		next.ServeHTTP(w, r)
 	})
 }
 

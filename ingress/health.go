@@ -24,6 +24,9 @@ const (
 	Unhealthy = "unhealthy"
 )
 
+// firstBeats is how long after the start every worker has been heard.
+const firstBeats = 2 * time.Second
+
 // health says whether this ingress can take requests; it asks nobody.
 func (s *Server) health(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
 	setRequestID(w, r, pathProtocol(r))
@@ -101,7 +104,11 @@ func (s *Server) components(ctx context.Context, snap *config.Snapshot) map[stri
 	workers := s.bus.Workers()
 	out["workers"] = Health{Status: Healthy, Detail: map[string]any{"seen": workers}}
 	if workers == 0 {
-		out["workers"] = Health{Status: Unhealthy, Detail: map[string]any{"seen": 0}}
+		status := Unhealthy
+		if time.Since(s.made) < firstBeats {
+			status = Degraded // they may be there: none had the time to say so
+		}
+		out["workers"] = Health{Status: status, Detail: map[string]any{"seen": 0}}
 	}
 	if s.records.Full() {
 		out["records"] = Health{Status: Unhealthy, Detail: map[string]any{"pending": s.records.Pending()}}

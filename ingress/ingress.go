@@ -45,6 +45,7 @@ type Config struct {
 type Server struct {
 	// Fixed at construction.
 	cfg     Config
+	made    time.Time
 	bus     *bus.Ingress
 	limits  *limit.Limiter
 	records *usage.Packer

@@ -157,6 +157,9 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 			t.Errorf("%s: got %d: %s", name, a.status, a.body)
 			continue
 		}
+		if a.header.Get("X-Request-Id") == "" {
+			t.Errorf("%s: no X-Request-Id", name)
+		}
 		switch media, _, _ := strings.Cut(a.header.Get("Content-Type"), ";"); media {
 		case "application/json":
 			fits(t, d.schema(t, c.method, c.path, c.status, media, ""), a.body, name)

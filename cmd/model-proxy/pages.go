@@ -52,6 +52,6 @@ func routes(pages []mounted) []web.Route {
 // mount puts the pages on the ingress's router.
 func mount(r *httprouter.Router, pages []mounted) {
 	for _, p := range pages {
-		r.Handler(http.MethodGet, p.path, p.handler)
+		r.Handler(http.MethodGet, p.path, ingress.WithRequestID(p.handler))
 	}
 }
