@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,14 @@ func TestKeysByTheSocket(t *testing.T) {
 	g.cmd(t, "status", "--data", g.data).want(t, exitFailure, "no running gateway found", "--endpoint")
 }
 
+// A path too long for a socket costs the socket only.
+func TestLongDataPath(t *testing.T) {
+	g := startGateway(t, "--data", filepath.Join(t.TempDir(), strings.Repeat("long/", 20)))
+	if got := g.ask(t); got != 200 {
+		t.Errorf("status %d, want 200", got)
+	}
+}
+
 // With NATS_URL the same goes over the bus.
 func TestKeysByTheBus(t *testing.T) {
 	nats := gatewaytest.StartNATS(t)
@@ -80,9 +89,7 @@ func (g *gateway) checkKeys(t *testing.T, where ...string) {
 	g.cmd(t, append([]string{"keys", "list"}, where...)...).want(t, exitOK, "PROVIDER", "SIM_API_KEY_2", "for up-openai", "resting for some models")
 	g.cmd(t, append([]string{"keys", "reset", "sim-openai"}, where...)...).want(t, exitOK, "sim-openai: 2 cooldowns ended")
 	gatewaytest.Await(t, 10*time.Second, "no cooldown", func() bool { return !strings.Contains(list().out, "resting") })
-	if got := g.ask(t); got != 200 {
-		t.Errorf("after the reset: status %d, want 200", got)
-	}
+	gatewaytest.Await(t, 10*time.Second, "an answer after the reset", func() bool { return g.ask(t) == 200 })
 	g.cmd(t, append([]string{"keys", "reset", "nobody"}, where...)...).want(t, exitUsage, `no provider "nobody"`)
 	if r := list(); strings.Contains(r.out, "sk-up") {
 		t.Errorf("a key in %s", r.out)
