@@ -24,7 +24,7 @@ func (q *request) finish(outcome usage.Outcome, e *llm.Error) {
 	q.s.records.Add(usage.Entry{Kind: usage.KindRequest, Ingress: q.s.ID(), Request: rec})
 	if q.keepsBody() && (q.snap.Settings.LogBodies == "all" || outcome != usage.OK) {
 		q.s.records.Add(usage.Entry{Kind: usage.KindBody, Ingress: q.s.ID(),
-			Body: &usage.Body{JobID: q.job.ID, Request: q.job.Body, Response: q.body}})
+			Body: &usage.Body{JobID: q.job.ID, Request: q.job.Body, Response: q.kept}})
 	}
 	if outcome != usage.OK && outcome != usage.ClientGone {
 		q.s.cfg.Log.Info("request failed", "request_id", q.job.RequestID, "client", q.client.ID, "model", q.model,

@@ -37,7 +37,7 @@ type answer struct {
 	armed     time.Time // when the write deadline was last set
 	warnings  string
 	end       *bus.End
-	body      []byte // kept where LOG_BODIES asks for it
+	kept      []byte // the answer's body, where LOG_BODIES asks for it
 	clientErr error  // of the last write
 }
 
@@ -136,7 +136,7 @@ func (q *request) put(f bus.Frame) {
 		q.ttft = time.Since(q.read)
 	}
 	if q.keepsBody() {
-		q.body = append(q.body, f.Data[:min(len(f.Data), maxLoggedBody-len(q.body))]...)
+		q.kept = append(q.kept, f.Data[:min(len(f.Data), maxLoggedBody-len(q.kept))]...)
 	}
 }
 

@@ -187,7 +187,8 @@ func TestCORS(t *testing.T) {
 func TestRecords(t *testing.T) {
 	t.Parallel()
 	g := start(t, []string{"LOG_BODIES=all"})
-	g.chat("gpt-5.2").want(t, 200)
+	asked := `{"model":"gpt-5.2","messages":[{"role":"user","content":"Hello!"}]}`
+	answered := g.do("POST", "/v1/chat/completions", asked, "Authorization", clientKey).want(t, 200)
 	if _, err := os.Stat(g.dir + "/data/records.db"); err != nil {
 		t.Error(err)
 	}
@@ -196,10 +197,24 @@ func TestRecords(t *testing.T) {
 		rows := of.Requests(t, "")
 		return len(rows) == 1 && rows[0].Outcome == "ok" && rows[0].Provider == "openai" && rows[0].PromptTokens > 0
 	})
+	row := struct {
+		BytesIn      int    `json:"bytes_in"`
+		RequestBody  string `json:"request_body"`
+		ResponseBody string `json:"response_body"`
+	}{}
 	gatewaytest.Await(t, soon, "the bodies", func() bool {
 		p := gatewaytest.Start(t, "records", nil, "records", "--data", g.dir+"/data", "--format", "json")
-		return p.ExitCode(soon) == 0 && strings.Contains(p.Output(), "max_tokens") && strings.Contains(p.Output(), "You said: Hello!")
+		if code := p.ExitCode(soon); code != 0 {
+			t.Fatalf("records: exit code %d: %s", code, p.Output())
+		}
+		if err := json.Unmarshal([]byte(p.Output()), &row); err != nil {
+			t.Fatal(err)
+		}
+		return row.ResponseBody != ""
 	})
+	if row.RequestBody != asked || row.BytesIn != len(asked) || row.ResponseBody != answered.body {
+		t.Errorf("got %+v, want the request %s (%d bytes) and the answer %s", row, asked, len(asked), answered.body)
+	}
 }
 
 // The flags of the predecessor's command line.
