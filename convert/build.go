@@ -55,6 +55,11 @@ func (o *build) lit(text string) {
 	o.b = append(o.b, text...)
 }
 
+func (o *build) bool(b bool) {
+	o.comma()
+	o.b = strconv.AppendBool(o.b, b)
+}
+
 func (o *build) strOrNull(s string) {
 	o.comma()
 	o.b = appendOrNull(o.b, s)

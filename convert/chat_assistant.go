@@ -50,7 +50,7 @@ func (b *chatBuilder) assistantText(blocks []llm.Block) string {
 		case llm.BlockText, llm.BlockRefusal:
 			piece = k.Text
 		case llm.BlockOpaque:
-			piece = b.opaque(k)
+			piece = b.n.opaqueText(k)
 			apart = true
 		default:
 			apart = true
@@ -66,45 +66,6 @@ func (b *chatBuilder) assistantText(blocks []llm.Block) string {
 		apart = k.Kind == llm.BlockOpaque
 	}
 	return text
-}
-
-// opaque tells what of a vendor's own tools can be told in words.
-func (b *chatBuilder) opaque(k llm.Block) string {
-	switch {
-	case k.Name == "server_tool_use":
-		return ""
-	case k.Name == "compaction":
-		b.n.emulated(k.Path)
-		return str(rawjson.Get(k.Raw, "content"))
-	case strings.HasSuffix(k.Name, "_tool_result") && k.Name != "mcp_tool_result":
-		b.n.emulated(k.Path)
-		return visibleText(rawjson.Get(k.Raw, "content"))
-	}
-	b.n.refuse(k.Path, "the target does not take content of the type "+clean(k.Name))
-	return ""
-}
-
-// visibleText gathers titles, addresses and texts of a server tool's result.
-func visibleText(v []byte) string {
-	var lines []string
-	var walk func(v []byte)
-	walk = func(v []byte) {
-		for e := range rawjson.Array(v) {
-			walk(e)
-		}
-		for name, e := range rawjson.Object(v) {
-			switch name {
-			case "title", "url", "text", "stdout", "stderr", "error_code":
-				if s := str(e); s != "" {
-					lines = append(lines, s)
-				}
-			case "content":
-				walk(e)
-			}
-		}
-	}
-	walk(v)
-	return strings.Join(lines, "\n")
 }
 
 // calls writes an assistant's tool calls. A seal right before a call may hold
@@ -123,17 +84,26 @@ func (b *chatBuilder) calls(blocks []llm.Block) {
 		}
 		b.o.open('{')
 		b.o.key("id").str(b.ids.call(k.ID))
-		b.o.key("type").str("function")
-		b.o.key("function").open('{')
-		b.o.key("name").str(b.c.rename(k.Name))
-		b.o.key("arguments").str(firstOf(k.Args, "{}"))
-		b.o.close('}')
+		b.call(k)
 		if extra != nil {
 			b.o.key("extra_content").raw(extra)
 			extra = nil
 		}
 		b.o.close('}')
 	}
+}
+
+// call writes type and function of a call of the history.
+func (b *chatBuilder) call(k llm.Block) {
+	k.Name = b.c.rename(k.Name)
+	args := firstOf(k.Args, "{}")
+	switch {
+	case k.Custom && b.c.x.openAI():
+		args = k.Args
+	case k.Custom:
+		args, k.Custom = string(customArgs(k.Args)), false
+	}
+	appendChatCall(&b.o, k, args)
 }
 
 // prefill writes a last turn of the assistant that is to be continued.
@@ -150,11 +120,9 @@ func (b *chatBuilder) prefill(t llm.Turn) {
 		b.assistant(t, "")
 		b.c.prefill = text
 	default:
-		b.n.emulated(t.Path)
-		b.c.prefill = text
 		b.o.open('{')
 		b.o.key("role").str("user")
-		b.o.key("content").str("Continue your reply exactly from where this text ends, without repeating it:\n" + text)
+		b.o.key("content").str(b.c.continuePrefill(t, text))
 		b.o.close('}')
 	}
 }

@@ -1,9 +1,6 @@
 package convert
 
 import (
-	"slices"
-	"strings"
-
 	"model-proxy/internal/llm"
 )
 
@@ -54,16 +51,6 @@ func buildChatRequest(c *conversion, r *llm.Request) []byte {
 	return b.o.b
 }
 
-// vendor is whose API the target really is.
-func (x *Exchange) vendor() string { return firstOf(x.target.Vendor, x.target.Provider) }
-
-// openAI reports whether the target is OpenAI's own API, whose rules are
-// stricter and wider than those of the hosts that speak like it.
-func (x *Exchange) openAI() bool {
-	v := x.vendor()
-	return v == "openai" || strings.HasPrefix(v, "azure") || x.target.Protocol == llm.Azure
-}
-
 func (b *chatBuilder) idRule() func(string) string {
 	switch b.q.ToolCallID {
 	case "mistral9":
@@ -75,16 +62,9 @@ func (b *chatBuilder) idRule() func(string) string {
 }
 
 func (b *chatBuilder) limit() {
-	if b.r.MaxTokens == nil {
+	limit, asked := b.c.limit(b.r)
+	if !asked {
 		return
-	}
-	limit, most := *b.r.MaxTokens, b.q.MaxTokensCap
-	if most == 0 {
-		most = b.cap.MaxOutputTokens
-	}
-	if most > 0 && limit > most {
-		b.n.clamped("max_tokens", number64(limit), number64(most))
-		limit = most
 	}
 	field := firstOf(b.q.MaxTokensField, b.cap.MaxTokensField)
 	if field == "" {
@@ -138,59 +118,15 @@ func (b *chatBuilder) stop() {
 
 // reasoning writes reasoning_effort for models that have it.
 func (b *chatBuilder) reasoning() {
-	effort := b.effort()
-	if effort == "" {
-		return
+	if level := b.c.reasoningLevel(b.r); level != "" {
+		b.o.key("reasoning_effort").str(level)
 	}
-	listed := b.cap.ReasoningEffortLevels
-	if len(listed) == 0 {
-		b.n.dropped("thinking")
-		return
-	}
-	if effort == "none" {
-		if slices.Contains(listed, "none") {
-			b.o.key("reasoning_effort").str("none")
-		} else if slices.Contains(listed, "minimal") {
-			b.o.key("reasoning_effort").str("minimal")
-		}
-		return
-	}
-	level := nearest(effort, listed)
-	if level == "" {
-		return
-	}
-	if level != effort {
-		b.n.clamped("output_config.effort", effort, level)
-	}
-	b.o.key("reasoning_effort").str(level)
-}
-
-// effort is the level that the request's thinking comes to, "" for none asked.
-func (b *chatBuilder) effort() string {
-	r := b.r.Reasoning
-	switch {
-	case r.Effort != "":
-		return r.Effort
-	case r.Mode == "disabled" && len(b.cap.ReasoningEffortLevels) > 0:
-		return "none"
-	case r.Mode != "enabled":
-		return ""
-	case r.Budget < 4096:
-		return "low"
-	case r.Budget < 16384:
-		return "medium"
-	}
-	return "high"
 }
 
 func (b *chatBuilder) format() {
 	f := b.r.Format
 	if f == nil {
 		return
-	}
-	strict := fitsStrict(f.Schema)
-	if f.Strict != nil {
-		strict = *f.Strict
 	}
 	b.o.key("response_format").open('{')
 	b.o.key("type").str(f.Kind)
@@ -201,36 +137,21 @@ func (b *chatBuilder) format() {
 			b.o.key("description").str(f.Description)
 		}
 		b.o.key("schema").raw(f.Schema)
-		if strict {
-			b.o.key("strict").lit("true")
-		} else {
-			b.o.key("strict").lit("false")
-		}
+		b.o.key("strict").bool(strictFormat(f))
 		b.o.close('}')
 	}
 	b.o.close('}')
 }
 
-// user tells OpenAI who asks; to other hosts it is nobody's business.
+// user tells OpenAI who asks and how soon; to other hosts it is nobody's business.
 func (b *chatBuilder) user() {
-	switch b.r.ServiceTier {
-	case "auto", "default":
-		if b.c.x.openAI() {
-			b.o.key("service_tier").str(b.r.ServiceTier)
-		}
-	case "standard_only":
-		if b.c.x.openAI() {
-			b.o.key("service_tier").str("default")
-		}
+	if tier := b.c.openAITier(b.r.ServiceTier); tier != "" {
+		b.o.key("service_tier").str(tier)
 	}
-	id := b.r.User
-	switch {
-	case id == "":
-	case !b.c.x.openAI():
-		b.n.dropped("metadata.user_id")
-	case len(id) > 64:
-		b.o.key("safety_identifier").str(hash(id, 64))
-	default:
+	if id := b.c.openAIUser(b.r.User); id != "" {
 		b.o.key("safety_identifier").str(id)
+	}
+	if v := b.c.openAIVerbosity(b.r.Verbosity); v != "" {
+		b.o.key("verbosity").str(v)
 	}
 }

@@ -53,6 +53,8 @@ func parseChatRequest(body []byte, n *notes) *llm.Request {
 			p.r.User = firstOf(p.r.User, str(v))
 		case "service_tier":
 			p.r.ServiceTier = str(v)
+		case "verbosity":
+			p.r.Verbosity = str(v)
 		default:
 			p.r.Extra = append(p.r.Extra, llm.Field{Path: name, Value: v})
 		}
@@ -328,6 +330,7 @@ func (p *chatParser) part(path string, part []byte) (llm.Block, bool) {
 			url = str(rawjson.Get(part, "image_url"))
 		}
 		b.Kind, b.Media = llm.BlockImage, mediaFromURL(url)
+		b.Media.Detail = str(rawjson.Get(part, "image_url", "detail"))
 		if b.Media.Type == "application/pdf" {
 			b.Kind = llm.BlockDocument
 			p.n.emulated(path)

@@ -33,6 +33,9 @@ func (b *chatBuilder) image(k llm.Block) {
 	b.o.key("type").str("image_url")
 	b.o.key("image_url").open('{')
 	b.o.key("url").str(url)
+	if m.Detail != "" {
+		b.o.key("detail").str(m.Detail)
+	}
 	b.o.close('}')
 	b.cache(k.Cache)
 	b.o.close('}')
@@ -58,6 +61,13 @@ func (b *chatBuilder) document(k llm.Block) {
 			b.part(p)
 		}
 		b.textPart("\n</document>", k.Cache)
+	case m.FileID != "" && b.c.x.knowsFiles():
+		b.o.open('{')
+		b.o.key("type").str("file")
+		b.o.key("file").open('{')
+		b.o.key("file_id").str(m.FileID)
+		b.o.close('}')
+		b.o.close('}')
 	case m.Data == "" || m.Type != "application/pdf":
 		b.n.refuse(k.Path, "the target takes documents as PDF data or text only")
 	case b.cap.SupportsPDF != nil && !*b.cap.SupportsPDF:

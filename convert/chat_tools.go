@@ -9,6 +9,10 @@ import (
 
 func (b *chatBuilder) tools() {
 	tools, choice := b.r.Tools, b.r.Choice
+	if !b.c.x.openAI() {
+		tools = b.c.allowedTools(tools, choice)
+		choice.Allowed = nil
+	}
 	if len(tools) == 0 {
 		if choice.Kind == llm.ChoiceAny || choice.Kind == llm.ChoiceTool {
 			b.n.invalid("tool_choice", "tool_choice demands a tool, but the request has no tools")
@@ -34,28 +38,81 @@ func (b *chatBuilder) tools() {
 	}
 }
 
+// choiceWord is OpenAI's word for the choices that are one.
+var choiceWord = map[llm.ChoiceKind]string{llm.ChoiceAuto: "auto", llm.ChoiceNone: "none", llm.ChoiceAny: "required"}
+
 func (b *chatBuilder) choice(choice llm.ToolChoice) {
-	switch choice.Kind {
-	case llm.ChoiceAuto:
-		b.o.key("tool_choice").str("auto")
-	case llm.ChoiceNone:
-		b.o.key("tool_choice").str("none")
-	case llm.ChoiceAny:
-		b.o.key("tool_choice").str("required")
-	case llm.ChoiceTool:
+	switch {
+	case choice.Kind == llm.ChoiceTool:
+		b.o.key("tool_choice")
+		b.named(choice.Name)
+	case choice.Allowed != nil:
 		b.o.key("tool_choice").open('{')
-		b.o.key("type").str("function")
-		b.o.key("function").open('{')
-		b.o.key("name").str(b.c.rename(choice.Name))
+		b.o.key("type").str("allowed_tools")
+		b.o.key("allowed_tools").open('{')
+		b.o.key("mode").str(firstOf(choiceWord[choice.Kind], "auto"))
+		b.o.key("tools").open('[')
+		for _, name := range choice.Allowed {
+			b.named(name)
+		}
+		b.o.close(']')
 		b.o.close('}')
 		b.o.close('}')
+	case choice.Kind != llm.ChoiceUnset:
+		b.o.key("tool_choice").str(choiceWord[choice.Kind])
 	}
+}
+
+// named writes a reference to the tool of that name.
+func (b *chatBuilder) named(name string) {
+	kind := "function"
+	if b.c.x.openAI() && isCustom(b.r.Tools, name) {
+		kind = "custom"
+	}
+	b.o.open('{')
+	b.o.key("type").str(kind)
+	b.o.key(kind).open('{')
+	b.o.key("name").str(b.c.rename(name))
+	b.o.close('}')
+	b.o.close('}')
+}
+
+func isCustom(tools []llm.Tool, name string) bool {
+	for _, t := range tools {
+		if t.Name == name {
+			return t.Custom
+		}
+	}
+	return false
+}
+
+// custom writes a tool that takes free text.
+func (b *chatBuilder) custom(t llm.Tool) {
+	b.o.open('{')
+	b.o.key("type").str("custom")
+	b.o.key("custom").open('{')
+	b.o.key("name").str(b.c.rename(t.Name))
+	if t.Description != "" {
+		b.o.key("description").str(t.Description)
+	}
+	if t.Schema != nil {
+		b.o.key("format").raw(t.Schema)
+	}
+	b.o.close('}')
+	b.o.close('}')
 }
 
 func (b *chatBuilder) tool(t llm.Tool) {
 	if t.Server != "" {
 		b.n.refuse(t.Path, "the target cannot run the tool type "+clean(t.Server))
 		return
+	}
+	if t.Custom && b.c.x.openAI() {
+		b.custom(t)
+		return
+	}
+	if t.Custom {
+		t.Schema, t.Description = b.c.customTool(t)
 	}
 	description := t.Description
 	if !rawjson.IsNull(t.Examples) {

@@ -29,7 +29,7 @@ func (b *chatBuilder) messages() {
 				return
 			}
 		default:
-			if i == len(turns)-1 && countCalls(t.Blocks) == 0 {
+			if t.Prefix && i == len(turns)-1 && countCalls(t.Blocks) == 0 {
 				b.prefill(t)
 				return
 			}
@@ -43,7 +43,7 @@ func (b *chatBuilder) messages() {
 }
 
 func (b *chatBuilder) unanswered(path string) {
-	b.n.invalid(path, "each tool_use must have a tool_result in the next user message")
+	b.n.invalid(path, b.c.client.unanswered)
 }
 
 // joinSplitResults joins user turns where a later one still brings results, so
@@ -141,7 +141,7 @@ func (b *chatBuilder) userTurn(t llm.Turn, pending int) int {
 		case k.Kind == llm.BlockResult:
 			id, ok := b.ids.result(k.ID)
 			if !ok {
-				b.n.invalid(k.Path, "the tool_result answers no tool_use of the turn before")
+				b.n.invalid(k.Path, b.c.client.orphan)
 				return 0
 			}
 			pending--

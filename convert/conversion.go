@@ -15,6 +15,12 @@ type protocol struct {
 	buildAnswer  func(c *conversion, dst []byte, a *llm.Answer) []byte
 	newReader    func(c *conversion) chunkReader
 	newWriter    func(c *conversion) chunkWriter
+
+	// fields are this protocol's names for what builders of requests call
+	// otherwise; errors and warnings name fields as the client does.
+	fields map[string]string
+	// unanswered and orphan say that a call lacks its result and a result its call.
+	unanswered, orphan string
 }
 
 // protocols is the table of wire formats.
@@ -23,11 +29,19 @@ var protocols = map[llm.Protocol]protocol{
 		parseRequest: parseChatRequest, buildRequest: buildChatRequest,
 		parseAnswer: parseChatAnswer, buildAnswer: buildChatAnswer,
 		newReader: newChatReader, newWriter: newChatWriter,
+		fields: map[string]string{
+			"thinking": "reasoning_effort", "output_config.effort": "reasoning_effort",
+			"metadata.user_id": "user", "stop_sequences": "stop",
+		},
+		unanswered: "an assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'",
+		orphan:     "messages with role 'tool' must be a response to a preceding message with 'tool_calls'",
 	},
 	llm.Anthropic: {
 		parseRequest: parseMessagesRequest, buildRequest: buildMessagesRequest,
 		parseAnswer: parseMessagesAnswer, buildAnswer: buildMessagesAnswer,
 		newReader: newMessagesReader, newWriter: newMessagesWriter,
+		unanswered: "each tool_use must have a tool_result in the next user message",
+		orphan:     "the tool_result answers no tool_use of the turn before",
 	},
 }
 
@@ -73,7 +87,7 @@ func unsupported(x *Exchange) error {
 func (x *Exchange) newConversion() (*conversion, bool) {
 	client, ok1 := protocols[x.in.Client.Wire()]
 	target, ok2 := protocols[x.target.Protocol.Wire()]
-	return &conversion{x: x, client: client, target: target, notes: notes{mode: x.in.Mode}}, ok1 && ok2
+	return &conversion{x: x, client: client, target: target, notes: notes{mode: x.in.Mode, fields: client.fields}}, ok1 && ok2
 }
 
 // convertRequest writes the client's request in the target's protocol.

@@ -90,7 +90,7 @@ func (m *mender) open(c llm.Chunk) {
 				c.Block.Name = name
 			}
 			m.custom = m.c.custom[c.Block.Name]
-			c.Block.Custom = m.custom
+			c.Block.Custom = c.Block.Custom || m.custom
 		}
 	}
 	m.kind = c.Block.Kind

@@ -70,9 +70,7 @@ func (b *messagesBuilder) call(k llm.Block) {
 	b.o.key("id").str(b.ids.call(k.ID))
 	b.o.key("name").str(b.c.rename(k.Name))
 	if k.Custom {
-		b.o.key("input").open('{')
-		b.o.key("input").str(k.Args)
-		b.o.close('}')
+		b.o.key("input").raw(customArgs(k.Args))
 		return
 	}
 	input, fair := argsObject(k.Args)

@@ -194,6 +194,9 @@ func (b *messagesBuilder) tier() {
 	default:
 		b.n.dropped("service_tier")
 	}
+	if b.r.Verbosity != "" {
+		b.n.dropped("verbosity")
+	}
 }
 
 // extra decides about the fields that have no place in the shared form.

@@ -12,16 +12,7 @@ import (
 // arrangeTools settles choice and definitions: names, allowed tools, and
 // stand-ins for tools that only the history knows.
 func (b *messagesBuilder) arrangeTools() {
-	if b.choice.Allowed != nil {
-		var keep []llm.Tool
-		for _, t := range b.tools {
-			if slices.Contains(b.choice.Allowed, t.Name) {
-				keep = append(keep, t)
-			}
-		}
-		b.tools = keep
-		b.n.emulated("tool_choice")
-	}
+	b.tools = b.c.allowedTools(b.tools, b.choice)
 	if len(b.tools) > 0 {
 		return
 	}
@@ -101,7 +92,7 @@ func (b *messagesBuilder) tool(t llm.Tool) {
 	}
 	schema, description := t.Schema, t.Description
 	if t.Custom {
-		schema, description = b.customTool(t)
+		schema, description = b.c.customTool(t)
 	}
 	schema, description = b.rootSchema(t, schema, description)
 	b.o.open('{')
@@ -126,22 +117,6 @@ func (b *messagesBuilder) tool(t llm.Tool) {
 	}
 	b.o.close('}')
 }
-
-// customTool gives a tool that takes free text a schema with one text in it.
-func (b *messagesBuilder) customTool(t llm.Tool) (schema json.RawMessage, description string) {
-	if b.c.custom == nil {
-		b.c.custom = map[string]bool{}
-	}
-	b.c.custom[t.Name] = true
-	b.n.emulated(t.Path)
-	description = t.Description
-	if g := rawjson.Get(t.Schema, "grammar"); g != nil {
-		description = strings.TrimSpace(description + "\nThe input follows this grammar: " + str(rawjson.Get(g, "definition")))
-	}
-	return []byte(customSchema), description
-}
-
-const customSchema = `{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}`
 
 // rootSchema makes a schema's root the object that Messages demands.
 func (b *messagesBuilder) rootSchema(t llm.Tool, schema []byte, description string) (json.RawMessage, string) {

@@ -135,7 +135,7 @@ func (b *messagesBuilder) matchResults(results []llm.Block) []llm.Block {
 				i++
 			}
 			if i == len(results) {
-				b.n.invalid(b.turns[n].Path, "an assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'")
+				b.n.invalid(b.turns[n].Path, b.c.client.unanswered)
 				return nil
 			}
 			used[i] = true
@@ -144,7 +144,7 @@ func (b *messagesBuilder) matchResults(results []llm.Block) []llm.Block {
 	}
 	for i, r := range results {
 		if !used[i] {
-			b.n.invalid(r.Path, "messages with role 'tool' must be a response to a preceding message with 'tool_calls'")
+			b.n.invalid(r.Path, b.c.client.orphan)
 			return nil
 		}
 	}
@@ -176,7 +176,7 @@ func (b *messagesBuilder) ends() {
 	}
 	end := &last.Blocks[len(last.Blocks)-1]
 	if end.Kind == llm.BlockCall {
-		b.n.invalid(last.Path, "an assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'")
+		b.n.invalid(last.Path, b.c.client.unanswered)
 		return
 	}
 	if last.Prefix && b.cap.Prefill != nil && *b.cap.Prefill {

@@ -8,9 +8,10 @@ import (
 // goes on after one, so that its code need not stop at every field, and is then
 // thrown away.
 type notes struct {
-	mode Mode
-	list []Warning
-	err  *llm.Error
+	mode   Mode
+	fields map[string]string // protocol.fields of the client
+	list   []Warning
+	err    *llm.Error
 }
 
 // refuse says that the target cannot do what the client relies on.
@@ -21,7 +22,7 @@ func (n *notes) invalid(param, reason string) { n.fail(param, reason, "") }
 
 func (n *notes) fail(param, reason, code string) {
 	if n.err == nil {
-		n.err = &llm.Error{Kind: llm.BadRequest, Message: reason, Param: param, Code: code}
+		n.err = &llm.Error{Kind: llm.BadRequest, Message: reason, Param: n.field(param), Code: code}
 	}
 }
 
@@ -33,6 +34,9 @@ func (n *notes) refuseUnlessLenient(param, reason string) {
 	}
 	n.refuse(param, reason)
 }
+
+// field is what the client calls a field that a builder names.
+func (n *notes) field(param string) string { return firstOf(n.fields[param], param) }
 
 func (n *notes) dropped(param string)  { n.warn(Warning{Action: Dropped, Param: param}) }
 func (n *notes) emulated(param string) { n.warn(Warning{Action: Emulated, Param: param}) }
@@ -46,6 +50,7 @@ func (n *notes) warn(w Warning) {
 		n.refuse(w.Param, "the target cannot take this as it is, and strict conversion was asked for")
 		return
 	}
+	w.Param = n.field(w.Param)
 	for _, have := range n.list {
 		if have == w {
 			return

@@ -18,7 +18,9 @@ type Request struct {
 	Format                  *Format
 	User                    string // the end user's id
 	ServiceTier             string // as the client's protocol spells it: auto, default, standard_only, …
+	Verbosity               string // low | medium | high, of OpenAI's models
 	IncludeUsage            bool   // the client wants the usage of a stream
+	Signatures              bool   // a Responses client wants what its reasoning items are to be sent back with
 
 	// Extra are the top-level fields that have no place above, in the order of
 	// the request. Each target decides which of them it can honour.
@@ -96,6 +98,7 @@ type Media struct {
 	Text           string
 	Parts          []Block
 	Title, Context string
+	Detail         string // how closely to look at an image: low | high | auto
 }
 
 // Annotation is a citation of a web page. Start and End count characters of the
