@@ -268,7 +268,8 @@ func (c *Call) grantLocked(a asker) {
 	c.run, c.worker, c.next, c.asked = a.run, a.worker, 0, nil
 	c.lastFrame = time.Now()
 	c.in.peers.beat(a.worker)
-	c.in.publish(a.reply, binary.BigEndian.AppendUint32([]byte{ctlGrant}, uint32(c.attempts)))
+	msg := binary.BigEndian.AppendUint32([]byte{ctlGrant}, uint32(c.attempts))
+	c.in.publish(a.reply, binary.BigEndian.AppendUint32(msg, uint32(c.delivery)))
 }
 
 // lostLocked is called when the worker of a running call is gone.
@@ -294,6 +295,7 @@ func (c *Call) lostLocked(cause error) {
 	c.gone = append(c.gone, c.run)
 	c.run, c.next, c.queue, c.held = 0, 0, nil, 0
 	if a := c.asked; a != nil && time.Since(a.at) < grantPatience {
+		c.delivery++ // the queue's own
 		c.grantLocked(*a)
 		return
 	}

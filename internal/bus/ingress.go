@@ -24,7 +24,7 @@ const (
 	ctlCredit byte = 'C' // frames may be sent up to this sequence (4)
 	ctlWant   byte = 'W' // send again from this sequence (4)
 	ctlCancel byte = 'X' // stop; also the answer to frames nobody wants
-	ctlGrant  byte = 'G' // run the job; so many attempts were made before (4)
+	ctlGrant  byte = 'G' // run the job: attempts made before (4), which delivery it is (4)
 	ctlPart   byte = 'B' // part of a body: index(4), bytes
 	ctlDone   byte = 'D' // list of runs whose end has arrived
 	ctlProbe  byte = 'P' // list of silent runs, each with the sequence wanted next

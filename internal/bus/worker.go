@@ -272,8 +272,9 @@ func (w *Worker) control(m *nats.Msg) {
 		}
 	case ctlGrant, ctlCancel:
 		r.mu.Lock()
-		if n := body.uint32(); body.err == nil && !r.granted { // from then on the handler reads it
-			r.Attempts = max(r.Attempts, int(n))
+		made, delivery := body.uint32(), body.uint32()
+		if body.err == nil && !r.granted { // from then on the handler reads them
+			r.Attempts, r.Number = max(r.Attempts, int(made)), max(r.Number, int(delivery))
 		}
 		r.granted = m.Data[0] == ctlGrant
 		r.denied = !r.granted
