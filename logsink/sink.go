@@ -123,6 +123,26 @@ func (s *Sink) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	return r.finish(ctx)
+}
+
+// finishWithin bounds what a sink does after it was told to stop.
+const finishWithin = 5 * time.Second
+
+// finish stores what stands in LOG already: those who stopped before the sink
+// count on it. What comes later, or takes too long, waits for the next sink.
+func (r *run) finish(ctx context.Context) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), finishWithin)
+	defer stop()
+	for ctx.Err() == nil {
+		messages, err := r.source.Fetch(ctx, fetchLimit, fetchWait)
+		if err != nil || len(messages) == 0 {
+			return nil // unreachable or empty: either way there is no more to do
+		}
+		if err := r.handle(ctx, messages); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
