@@ -112,6 +112,7 @@ func (s *Sink) Run(ctx context.Context) error {
 			r.log.Error("unreadable open entry passed over", "job_id", e.job, "error", err)
 		}
 	}
+	stored := true
 	for ctx.Err() == nil {
 		messages, err := s.source.Fetch(ctx, fetchLimit, fetchWait)
 		if err != nil {
@@ -119,9 +120,12 @@ func (s *Sink) Run(ctx context.Context) error {
 			pause(ctx, firstRetry)
 			continue
 		}
-		if err := r.handle(ctx, messages); err != nil {
+		if stored, err = r.handle(ctx, messages); err != nil {
 			return err
 		}
+	}
+	if !stored {
+		return nil // the store is away: the next sink will do it
 	}
 	return r.finish(ctx)
 }
@@ -139,24 +143,25 @@ func (r *run) finish(ctx context.Context) error {
 		if err != nil || len(messages) == 0 {
 			return nil // unreachable or empty: either way there is no more to do
 		}
-		if err := r.handle(ctx, messages); err != nil {
+		if _, err := r.handle(ctx, messages); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// handle stores one batch and acknowledges it.
-func (r *run) handle(ctx context.Context, messages []Message) error {
+// handle stores one batch and acknowledges it. It has not stored it if ctx ended
+// while the store was away.
+func (r *run) handle(ctx context.Context, messages []Message) (stored bool, err error) {
 	now := time.Now()
 	for _, m := range messages {
 		if err := r.read(m.Data, now); err != nil {
-			return err
+			return false, err
 		}
 	}
 	b := r.tracker.cut(now)
 	if !r.commit(ctx, b) {
-		return nil // told to stop
+		return false, nil // told to stop
 	}
 	b.reset()
 	for _, m := range messages {
@@ -169,7 +174,7 @@ func (r *run) handle(ctx context.Context, messages []Message) error {
 		r.looked = now
 		r.look(ctx, len(messages), now)
 	}
-	return nil
+	return true, nil
 }
 
 // read applies the entries of one message.
