@@ -61,7 +61,7 @@ func (b *chatBuilder) document(k llm.Block) {
 			b.part(p)
 		}
 		b.textPart("\n</document>", k.Cache)
-	case m.FileID != "" && b.c.x.knowsFiles():
+	case m.FileID != "" && b.c.x.withinOpenAI():
 		b.o.open('{')
 		b.o.key("type").str("file")
 		b.o.key("file").open('{')

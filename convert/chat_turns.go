@@ -181,11 +181,7 @@ func (b *chatBuilder) toolMessage(k llm.Block, id string) []llm.Block {
 			b.n.refuse(c.Path, "the target does not take this in a tool's result")
 		}
 	}
-	text := strings.Join(texts, "\n")
-	if k.IsError && !strings.HasPrefix(strings.ToLower(text), "error") {
-		text = "Error: " + text
-		b.n.emulated(k.Path + ".is_error")
-	}
+	text := b.n.errorText(strings.Join(texts, "\n"), k)
 	if media != nil {
 		b.n.emulated(k.Path + ".content")
 		if text == "" {

@@ -40,8 +40,21 @@ var protocols = map[llm.Protocol]protocol{
 		parseRequest: parseMessagesRequest, buildRequest: buildMessagesRequest,
 		parseAnswer: parseMessagesAnswer, buildAnswer: buildMessagesAnswer,
 		newReader: newMessagesReader, newWriter: newMessagesWriter,
+		fields:     map[string]string{"response_format": "output_config.format"},
 		unanswered: "each tool_use must have a tool_result in the next user message",
 		orphan:     "the tool_result answers no tool_use of the turn before",
+	},
+	llm.Responses: {
+		parseRequest: parseResponsesRequest, buildRequest: buildResponsesRequest,
+		parseAnswer: parseResponsesAnswer, buildAnswer: buildResponsesAnswer,
+		newReader: newResponsesReader, newWriter: newResponsesWriter,
+		fields: map[string]string{
+			"thinking": "reasoning.effort", "output_config.effort": "reasoning.effort", "reasoning_effort": "reasoning.effort",
+			"response_format": "text.format", "max_tokens": "max_output_tokens", "metadata.user_id": "safety_identifier",
+			"messages": "input", "verbosity": "text.verbosity",
+		},
+		unanswered: "a function_call must be followed by its function_call_output",
+		orphan:     "a function_call_output must answer a function_call before it",
 	},
 }
 
@@ -70,8 +83,11 @@ type conversion struct {
 	custom       map[string]bool   // tools that the client called custom and that went as functions
 	legacy       bool              // the client speaks of functions, not tools
 	includeUsage bool              // the client wants a stream's usage
+	signatures   bool              // llm.Request.Signatures
+	echo         []byte            // settings of the request that answers of Responses repeat
 	jsonTool     bool              // calls of jsonToolName are the answer's text
 	unfence      bool              // a code fence around the whole answer is to go
+	response     []byte            // of Responses, as the last event told it to a client of the same protocol
 	prompt       int64             // estimated tokens of the request
 	prefill      string            // what the answer may repeat at its start
 }
@@ -106,6 +122,7 @@ func (x *Exchange) convertRequest() ([]byte, error) {
 	}
 	c.includeUsage = r.IncludeUsage
 	c.legacy = r.Choice.Legacy
+	c.signatures = r.Signatures
 	c.prompt = promptTokens(r)
 	body := c.target.buildRequest(c, r)
 	if c.notes.err != nil {

@@ -91,6 +91,16 @@ func visibleText(v []byte) string {
 	return strings.Join(lines, "\n")
 }
 
+// errorText is what a tool answered, marked as an error where it is one and does
+// not say so itself: OpenAI's protocols have no field for that.
+func (n *notes) errorText(text string, k llm.Block) string {
+	if !k.IsError || strings.HasPrefix(strings.ToLower(text), "error") {
+		return text
+	}
+	n.emulated(k.Path + ".is_error")
+	return "Error: " + text
+}
+
 // continuePrefill asks for the rest of an answer whose beginning the client
 // gave, where the target knows no other way.
 func (c *conversion) continuePrefill(t llm.Turn, text string) string {

@@ -32,11 +32,16 @@ var contracts = map[string]contract{
 	"previous_response_id": {asked, false, "the target keeps no earlier responses; send the whole conversation"},
 	"conversation":         {asked, false, "the target keeps no conversations; send the whole conversation"},
 	"prompt":               {asked, false, "the target keeps no prompts"},
+	"context_management":   {func(v []byte) bool { return v[0] == '[' }, false, "the target does not compact conversations"},
 	"background":           {asked, false, "the target cannot answer in the background"},
 }
 
 // silent are fields whose plain value changes nothing.
 var silent = map[string]bool{"n": true, "logprobs": true, "top_logprobs": true, "modalities": true}
+
+// cacheFields are those about the prompt cache, which OpenAI's two protocols
+// spell alike.
+var cacheFields = map[string]bool{"prompt_cache_key": true, "prompt_cache_retention": true, "prompt_cache_options": true}
 
 // extraField decides about a field with no place in the shared form: refused as
 // a broken contract, passed on where the host is said to take it, else dropped.
@@ -50,7 +55,7 @@ func extraField(c *conversion, f llm.Field, pass func(llm.Field)) {
 		}
 		c.notes.refuse(f.Path, k.reason)
 	case silent[f.Path]:
-	case slices.Contains(c.x.target.Quirks.AllowExtra, f.Path):
+	case slices.Contains(c.x.target.Quirks.AllowExtra, f.Path), cacheFields[f.Path] && c.x.withinOpenAI():
 		pass(f)
 	case !idle(f.Value):
 		c.notes.dropped(f.Path)

@@ -15,7 +15,13 @@ import (
 )
 
 // pairs are the conversions there are, client first.
-var pairs = [][2]llm.Protocol{{llm.OpenAI, llm.Anthropic}, {llm.Anthropic, llm.OpenAI}}
+var pairs = [][2]llm.Protocol{
+	{llm.OpenAI, llm.Anthropic}, {llm.Anthropic, llm.OpenAI}, {llm.Responses, llm.OpenAI},
+	{llm.Responses, llm.Anthropic}, {llm.OpenAI, llm.Responses}, {llm.Anthropic, llm.Responses},
+}
+
+// hello is a request that every protocol takes.
+const hello = `{"max_tokens":9,"messages":[{"role":"user","content":"x"}],"input":"x"}`
 
 // seed gives f that section of every golden file.
 func seed(f *testing.F, section string) {
@@ -71,7 +77,7 @@ func FuzzStream(f *testing.F) {
 	seed(f, "answer.sse")
 	f.Fuzz(func(t *testing.T, sse []byte) {
 		for _, p := range pairs {
-			body := []byte(`{"max_tokens":9,"messages":[{"role":"user","content":"x"}]}`)
+			body := []byte(hello)
 			for _, stream := range []bool{true, false} {
 				x, err := New(Input{Client: p[0], Endpoint: endpoints[p[0]], Stream: stream, Body: body, Model: "m"}, Target{Protocol: p[1], Provider: "up", Model: "up"})
 				if err != nil {
@@ -98,7 +104,7 @@ func FuzzError(f *testing.F) {
 	seed(f, "answer.json")
 	f.Add([]byte("<html>502</html>"))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for _, p := range []llm.Protocol{llm.OpenAI, llm.Anthropic} {
+		for _, p := range []llm.Protocol{llm.OpenAI, llm.Anthropic, llm.Responses} {
 			x, err := New(Input{Client: p, Endpoint: endpoints[p], Body: []byte(`{"model":"m"}`)}, Target{Protocol: p, Model: "m"})
 			if err != nil {
 				t.Fatal(err)

@@ -153,10 +153,14 @@ func (b *messagesBuilder) reasoning() {
 		b.o.key("thinking").open('{')
 		b.o.key("type").str("enabled")
 		b.o.key("budget_tokens").int(t.budget)
+		b.display()
 		b.o.close('}')
 	case t.mode != "":
 		b.o.key("thinking").open('{')
 		b.o.key("type").str(t.mode)
+		if t.on() {
+			b.display()
+		}
 		b.o.close('}')
 	}
 	schema := b.nativeSchema()
@@ -174,6 +178,14 @@ func (b *messagesBuilder) reasoning() {
 		b.o.close('}')
 	}
 	b.o.close('}')
+}
+
+// display asks for thinking that can be read where the client does; some models
+// leave its text out by themselves.
+func (b *messagesBuilder) display() {
+	if b.r.Reasoning.Summary != "" {
+		b.o.key("display").str("summarized")
+	}
 }
 
 // nativeSchema is the schema for output_config.format, nil where the format is
@@ -206,7 +218,7 @@ func (b *messagesBuilder) structured() {
 		b.systemLine("Reply with one JSON object and nothing else.")
 		return
 	case f.Kind != "json_schema" || f.Schema == nil:
-		b.n.invalid("response_format", "response_format needs json_schema.schema")
+		b.n.invalid("response_format", "an output format of the type json_schema needs a schema")
 		return
 	}
 	_, expressible := strictSchema(f.Schema)

@@ -11,6 +11,8 @@ type messagesWriter struct {
 	kind   llm.BlockKind
 	hidden bool // the open block has no place in Messages
 	pieces int  // of the open block
+	custom bool // the open block is a call that takes free text
+	text   []byte
 }
 
 func newMessagesWriter(c *conversion) chunkWriter { return &messagesWriter{c: c} }
@@ -41,6 +43,10 @@ func (w *messagesWriter) write(dst []byte, c llm.Chunk, n *int) []byte {
 			return dst
 		}
 		w.pieces++
+		if w.custom { // only whole it can be put into an object
+			w.text = append(w.text, c.Text...)
+			return dst
+		}
 		return w.delta(dst, n, deltaOf[w.kind], c.Text)
 	case llm.ChunkClose:
 		return w.close(dst, c.Block, n)
@@ -109,7 +115,7 @@ func appendMessagesUsage(o *build, u llm.Usage) {
 
 func (w *messagesWriter) open(dst []byte, b llm.Block, n *int) []byte {
 	w.kind, w.pieces = b.Kind, 0
-	w.hidden = b.Kind == llm.BlockOpaque
+	w.hidden, w.custom, w.text = b.Kind == llm.BlockOpaque, b.Custom, w.text[:0]
 	if w.hidden {
 		return dst
 	}
@@ -167,6 +173,8 @@ func (w *messagesWriter) close(dst []byte, b llm.Block, n *int) []byte {
 	switch {
 	case w.kind == llm.BlockThinking:
 		dst = w.delta(dst, n, [2]string{"signature_delta", "signature"}, b.Signature)
+	case w.custom:
+		dst = w.delta(dst, n, deltaOf[llm.BlockCall], string(customArgs(string(w.text))))
 	case w.kind == llm.BlockCall && w.pieces == 0:
 		dst = w.delta(dst, n, deltaOf[llm.BlockCall], "")
 	}
@@ -189,6 +197,9 @@ func buildMessagesAnswer(c *conversion, dst []byte, a *llm.Answer) []byte {
 			continue
 		}
 		input, fair := argsObject(b.Args)
+		if b.Custom {
+			input, fair = customArgs(b.Args), true
+		}
 		if !fair {
 			c.notes.emulated("content.input")
 		}

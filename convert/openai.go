@@ -22,8 +22,9 @@ func (x *Exchange) openAI() bool {
 // fromOpenAI reports whether the client speaks one of OpenAI's protocols.
 func (x *Exchange) fromOpenAI() bool { return x.in.Client.Wire() != llm.Anthropic }
 
-// knowsFiles reports whether the target has the files that the client's ids mean.
-func (x *Exchange) knowsFiles() bool { return x.fromOpenAI() && x.openAI() }
+// withinOpenAI reports whether the client speaks one of OpenAI's protocols to
+// OpenAI: then ids of files and words about the prompt cache mean the same.
+func (x *Exchange) withinOpenAI() bool { return x.fromOpenAI() && x.openAI() }
 
 // limit is the client's limit of tokens, lowered to what the target takes, and
 // whether the client gave one.

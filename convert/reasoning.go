@@ -29,15 +29,30 @@ func seal(provider, kind string, data []byte) string {
 
 // unseal opens a signature that seal made for the same provider.
 func unseal(signature, provider string) (kind string, data []byte, ok bool) {
-	text, sealed := strings.CutPrefix(signature, sealPrefix)
-	if !sealed {
-		return "", nil, false
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || !rawjson.Valid(raw) || !rawjson.EqualString(rawjson.Get(raw, "p"), provider) {
+	raw, ok := sealed(signature)
+	if !ok || !rawjson.EqualString(rawjson.Get(raw, "p"), provider) {
 		return "", nil, false
 	}
 	return str(rawjson.Get(raw, "k")), rawjson.Get(raw, "d"), true
+}
+
+// openSeal is unseal for whatever provider.
+func openSeal(signature string) (kind string, data []byte, ok bool) {
+	raw, ok := sealed(signature)
+	return str(rawjson.Get(raw, "k")), rawjson.Get(raw, "d"), ok
+}
+
+// sealed is what a seal says, and whether signature is one.
+func sealed(signature string) (raw []byte, ok bool) {
+	text, ok := strings.CutPrefix(signature, sealPrefix)
+	if !ok {
+		return nil, false
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || !rawjson.Valid(raw) {
+		return nil, false
+	}
+	return raw, true
 }
 
 // native reports whether a signature is the vendor's own, not one of our seals.

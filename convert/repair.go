@@ -16,17 +16,21 @@ func SupplyToolResults(p llm.Protocol, body []byte) (fixed []byte, ok bool) {
 		return body, false
 	}
 	var list []byte
+	field := "messages"
 	switch p.Wire() {
 	case llm.OpenAI:
 		list, ok = supplyChat(rawjson.Get(body, "messages"))
 	case llm.Anthropic:
 		list, ok = supplyMessages(rawjson.Get(body, "messages"))
+	case llm.Responses:
+		field = "input"
+		list, ok = supplyItems(rawjson.Get(body, field))
 	}
 	if !ok {
 		return body, false
 	}
-	found, err := rawjson.Check(nil, body, &rawjson.Fields{Want: []string{"messages"}})
-	m, has := found.Find("messages")
+	found, err := rawjson.Check(nil, body, &rawjson.Fields{Want: []string{field}})
+	m, has := found.Find(field)
 	if err != nil || !has {
 		return body, false
 	}
@@ -112,6 +116,34 @@ func supplyMessages(messages []byte) (list []byte, changed bool) {
 	if len(waiting) > 0 {
 		changed = true
 		o.raw(withResults([]byte(`{"role":"user"}`), nil, waiting))
+	}
+	o.close(']')
+	return o.b, changed
+}
+
+// supplyItems puts an output behind each call of Responses that has none
+// anywhere: outputs need not stand next to their calls there.
+func supplyItems(input []byte) (list []byte, changed bool) {
+	answered := map[string]bool{}
+	for item := range rawjson.Array(input) {
+		if kind := str(rawjson.Get(item, "type")); kind == "function_call_output" || kind == "custom_tool_call_output" {
+			answered[str(rawjson.Get(item, "call_id"))] = true
+		}
+	}
+	var o build
+	o.open('[')
+	for item := range rawjson.Array(input) {
+		o.raw(item)
+		kind, id := str(rawjson.Get(item, "type")), str(rawjson.Get(item, "call_id"))
+		if !callKinds[kind] || answered[id] {
+			continue
+		}
+		changed = true
+		o.open('{')
+		o.key("type").str(kind + "_output")
+		o.key("call_id").str(id)
+		o.key("output").str(missingResult)
+		o.close('}')
 	}
 	o.close(']')
 	return o.b, changed

@@ -25,7 +25,10 @@ func TestSupplyToolResults(t *testing.T) {
 			`{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"1"},{"type":"tool_use","id":"2"}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":"x"}]},{"role":"assistant","content":[{"type":"tool_use","id":"3"}]}]}`,
 			`{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"1"},{"type":"tool_use","id":"2"}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"2","content":"The tool gave no result.","is_error":true},{"type":"tool_result","tool_use_id":"1","content":"x"}]},{"role":"assistant","content":[{"type":"tool_use","id":"3"}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"3","content":"The tool gave no result.","is_error":true}]}]}`},
 		{"nothing missing", llm.OpenAI, `{"messages":[{"role":"user","content":"a"}]}`, ""},
-		{"no rule", llm.Responses, `{"input":"a"}`, ""},
+		{"responses, one missing", llm.Responses,
+			`{"input":[{"type":"function_call","call_id":"1"},{"type":"custom_tool_call","call_id":"2"},{"type":"function_call_output","call_id":"1","output":"x"}]}`,
+			`{"input":[{"type":"function_call","call_id":"1"},{"type":"custom_tool_call","call_id":"2"},{"type":"custom_tool_call_output","call_id":"2","output":"The tool gave no result."},{"type":"function_call_output","call_id":"1","output":"x"}]}`},
+		{"responses, a text", llm.Responses, `{"input":"a"}`, ""},
 	} {
 		got, ok := SupplyToolResults(c.protocol, []byte(c.in))
 		want := c.want

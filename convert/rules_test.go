@@ -282,8 +282,11 @@ func chatStreamFaults(stream string) (faults []string, whole bool) {
 
 // streamFaults judges a stream for clients of p.
 func streamFaults(p llm.Protocol, stream string) ([]string, bool) {
-	if p == llm.Anthropic {
+	switch p {
+	case llm.Anthropic:
 		return messagesStreamFaults(stream)
+	case llm.Responses:
+		return responsesStreamFaults(stream)
 	}
 	return chatStreamFaults(stream)
 }

@@ -12,6 +12,7 @@ import (
 	messagesstream "github.com/anthropics/anthropic-sdk-go/packages/ssestream"
 	"github.com/openai/openai-go/v3"
 	chatstream "github.com/openai/openai-go/v3/packages/ssestream"
+	"github.com/openai/openai-go/v3/responses"
 
 	"model-proxy/internal/llm"
 )
@@ -19,8 +20,11 @@ import (
 // sdkText reads a stream with the official SDK of its protocol, as a client's
 // program would, and returns the text and the calls it made of it.
 func sdkText(p llm.Protocol, stream string) (string, error) {
-	if p == llm.Anthropic {
+	switch p {
+	case llm.Anthropic:
 		return messagesSDK(stream)
+	case llm.Responses:
+		return responsesSDK(stream)
 	}
 	return chatSDK(stream)
 }
@@ -51,6 +55,42 @@ func chatSDK(stream string) (string, error) {
 	return out, nil
 }
 
+// responsesSDK wants what the deltas tell to be what the last event repeats.
+func responsesSDK(stream string) (string, error) {
+	s := chatstream.NewStream[responses.ResponseStreamEventUnion](chatstream.NewDecoder(streamResponse(stream)), nil)
+	text, out, ended := "", "", false
+	for s.Next() {
+		switch e := s.Current().AsAny().(type) {
+		case responses.ResponseTextDeltaEvent:
+			text += e.Delta
+		case responses.ResponseCompletedEvent:
+			out, ended = responsesText(e.Response), true
+		case responses.ResponseIncompleteEvent:
+			out, ended = responsesText(e.Response), true
+		}
+	}
+	if err := s.Err(); err != nil {
+		return "", err
+	}
+	if !ended || !strings.HasPrefix(out, text) {
+		return "", fmt.Errorf("told %.200q, ended %v with %.200q", text, ended, out)
+	}
+	return out, nil
+}
+
+func responsesText(r responses.Response) string {
+	calls := ""
+	for _, item := range r.Output {
+		switch i := item.AsAny().(type) {
+		case responses.ResponseFunctionToolCall:
+			calls += "|" + i.CallID + "|" + i.Name + "|" + i.Arguments
+		case responses.ResponseCustomToolCall:
+			calls += "|" + i.CallID + "|" + i.Name + "|" + i.Input
+		}
+	}
+	return r.OutputText() + calls
+}
+
 func messagesSDK(stream string) (string, error) {
 	s := messagesstream.NewStream[anthropic.MessageStreamEventUnion](messagesstream.NewDecoder(streamResponse(stream)), nil)
 	var m anthropic.Message
@@ -74,39 +114,47 @@ func messagesSDK(stream string) (string, error) {
 	return out + calls, nil
 }
 
-// The official SDKs understand every recorded stream of the other protocol once
+// The official SDKs understand every recorded stream of another protocol once
 // it was converted, and make the same of it as of the plain answer.
 func TestCorpusSDK(t *testing.T) {
 	n := 0
 	for _, r := range corpus(t) {
-		client := map[llm.Protocol]llm.Protocol{llm.OpenAI: llm.Anthropic, llm.Anthropic: llm.OpenAI}[r.wire()]
-		if !r.Stream || client == "" || r.Status != http.StatusOK {
+		if !r.Stream || r.Status != http.StatusOK {
 			continue
 		}
-		body := []byte(`{"max_tokens":9,"messages":[{"role":"user","content":"x"}]}`)
-		open := func(stream bool) *Exchange {
-			return exchange(t, Input{Client: client, Stream: stream, Body: body, Model: "asked"}, Target{Protocol: r.wire(), Provider: "p", Model: "up"})
-		}
-		streamed, _, err := relay(open(true), r.SSE)
-		if err != nil {
-			continue // told by TestCorpusCross
-		}
-		n++
-		got, err := sdkText(client, streamed)
-		if err != nil {
-			t.Errorf("%s: %v", r.ID, err)
-			continue
-		}
-		plain, _, err := relay(open(false), r.SSE)
-		if err != nil {
-			t.Errorf("%s: %v", r.ID, err)
-			continue
-		}
-		if want, err := sdkPlain(client, plain); err != nil || got != want {
-			t.Errorf("%s: stream %.200q, plain %.200q, error %v", r.ID, got, want, err)
+		for _, client := range r.others() {
+			if readBySDK(t, r, client) {
+				n++
+			}
 		}
 	}
 	t.Logf("%d streams read by the SDKs", n)
+}
+
+// readBySDK reports whether the recording is a whole answer; only then it says
+// anything about the SDK.
+func readBySDK(t *testing.T, r recording, client llm.Protocol) bool {
+	open := func(stream bool) *Exchange {
+		return exchange(t, Input{Client: client, Stream: stream, Body: []byte(hello), Model: "asked"}, Target{Protocol: r.wire(), Provider: "p", Model: "up"})
+	}
+	streamed, _, err := relay(open(true), r.SSE)
+	if err != nil {
+		return false // told by TestCorpusCross
+	}
+	got, err := sdkText(client, streamed)
+	if err != nil {
+		t.Errorf("%s for %s: %v", r.ID, client, err)
+		return true
+	}
+	plain, _, err := relay(open(false), r.SSE)
+	if err != nil {
+		t.Errorf("%s for %s: %v", r.ID, client, err)
+		return true
+	}
+	if want, err := sdkPlain(client, plain); err != nil || got != want {
+		t.Errorf("%s for %s: stream %.200q, plain %.200q, error %v", r.ID, client, got, want, err)
+	}
+	return true
 }
 
 // sdkPlain is sdkText for a plain answer.
@@ -124,6 +172,11 @@ func sdkPlain(p llm.Protocol, body string) (string, error) {
 			}
 		}
 		return out + calls, err
+	}
+	if p == llm.Responses {
+		var r responses.Response
+		err := json.Unmarshal([]byte(body), &r)
+		return responsesText(r), err
 	}
 	var c openai.ChatCompletion
 	if err := json.Unmarshal([]byte(body), &c); err != nil {

@@ -1,0 +1,179 @@
+package convert
+
+import (
+	"strings"
+
+	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
+)
+
+// input reads the conversation: a text, or a list of items. Responses tells one
+// turn of the assistant in several items: reasoning, a message, calls.
+func (p *responsesParser) input(v []byte) {
+	if s, ok := rawjson.Unquote(v); ok {
+		p.items++
+		p.r.Turns = append(p.r.Turns, llm.Turn{Role: llm.RoleUser, Path: "input", Blocks: []llm.Block{{Path: "input", Text: s}}})
+		return
+	}
+	for item := range rawjson.Array(v) {
+		path := at("input", p.items)
+		p.items++
+		p.item(path, item)
+	}
+}
+
+func (p *responsesParser) item(path string, v []byte) {
+	kind := str(rawjson.Get(v, "type"))
+	if kind == "" && rawjson.Get(v, "role") != nil {
+		kind = "message"
+	}
+	switch kind {
+	case "message":
+		p.message(path, v)
+	case "function_call":
+		p.spoken(path, llm.Block{Kind: llm.BlockCall, Path: path, ID: p.callID(v), Name: str(rawjson.Get(v, "name")), Args: argsText(rawjson.Get(v, "arguments"))})
+	case "custom_tool_call":
+		p.spoken(path, llm.Block{Kind: llm.BlockCall, Path: path, ID: p.callID(v), Name: str(rawjson.Get(v, "name")), Args: str(rawjson.Get(v, "input")), Custom: true})
+	case "function_call_output", "custom_tool_call_output":
+		p.result(llm.Block{Kind: llm.BlockResult, Path: path, ID: str(rawjson.Get(v, "call_id")), Content: p.content(path+".output", rawjson.Get(v, "output"))})
+	case "reasoning":
+		p.spoken(path, reasoningItem(path, v))
+	case "item_reference", "":
+		p.n.refuse(path, "the target keeps no items to refer to; send the item itself")
+	case "web_search_call", "file_search_call": // they tell what was sought, not what was found
+		p.n.dropped(path)
+	default:
+		p.n.refuse(path, "the target does not know items of the type "+clean(kind))
+	}
+}
+
+// callID is the id of a call; one that has none is named by its place.
+func (p *responsesParser) callID(v []byte) string {
+	return firstOf(str(rawjson.Get(v, "call_id")), emptyID(p.items, 0))
+}
+
+func (p *responsesParser) message(path string, v []byte) {
+	blocks := p.content(path+".content", rawjson.Get(v, "content"))
+	switch role := str(rawjson.Get(v, "role")); role {
+	case "system", "developer":
+		p.r.Turns = append(p.r.Turns, llm.Turn{Role: llm.RoleSystem, Path: path, Blocks: blocks})
+	case "user":
+		p.r.Turns = append(p.r.Turns, llm.Turn{Role: llm.RoleUser, Path: path, Blocks: blocks})
+	case "assistant":
+		p.spoken(path, blocks...)
+	default:
+		p.n.invalid(path+".role", "unknown role")
+	}
+}
+
+// spoken adds what the assistant said or did. It joins the turn before, so that
+// calls stand together with what led to them; a message, or the reasoning before
+// it, begins a turn of its own where that one has said something and called
+// nothing.
+func (p *responsesParser) spoken(path string, blocks ...llm.Block) {
+	if len(blocks) == 0 {
+		return
+	}
+	n := len(p.r.Turns) - 1
+	if n >= 0 && p.r.Turns[n].Role == llm.RoleAssistant {
+		last := &p.r.Turns[n]
+		if blocks[0].Kind == llm.BlockCall || countCalls(last.Blocks) > 0 || onlyThoughts(last.Blocks) {
+			last.Blocks = append(last.Blocks, blocks...)
+			return
+		}
+	}
+	p.r.Turns = append(p.r.Turns, llm.Turn{Role: llm.RoleAssistant, Path: path, Blocks: blocks})
+}
+
+func onlyThoughts(blocks []llm.Block) bool {
+	for _, b := range blocks {
+		if b.Kind != llm.BlockThinking && b.Kind != llm.BlockRedacted {
+			return false
+		}
+	}
+	return true
+}
+
+// dropThoughts takes out turns that hold reasoning and nothing it led to, which
+// every vendor refuses.
+func (p *responsesParser) dropThoughts() {
+	keep := p.r.Turns[:0]
+	for _, t := range p.r.Turns {
+		if t.Role == llm.RoleAssistant && len(t.Blocks) > 0 && onlyThoughts(t.Blocks) {
+			p.n.dropped(t.Path)
+			continue
+		}
+		keep = append(keep, t)
+	}
+	p.r.Turns = keep
+}
+
+// result adds what a tool answered; results that follow one another are a turn.
+func (p *responsesParser) result(b llm.Block) {
+	n := len(p.r.Turns) - 1
+	if n >= 0 && p.r.Turns[n].Role == llm.RoleUser && p.r.Turns[n].Blocks != nil && allResults(p.r.Turns[n].Blocks) {
+		p.r.Turns[n].Blocks = append(p.r.Turns[n].Blocks, b)
+		return
+	}
+	p.r.Turns = append(p.r.Turns, llm.Turn{Role: llm.RoleUser, Path: b.Path, Blocks: []llm.Block{b}})
+}
+
+func allResults(blocks []llm.Block) bool {
+	for _, b := range blocks {
+		if b.Kind != llm.BlockResult {
+			return false
+		}
+	}
+	return true
+}
+
+// content reads a text or a list of parts.
+func (p *responsesParser) content(path string, v []byte) []llm.Block {
+	if s, ok := rawjson.Unquote(v); ok {
+		return []llm.Block{{Path: path, Text: s}}
+	}
+	var blocks []llm.Block
+	i := 0
+	for part := range rawjson.Array(v) {
+		blocks = append(blocks, p.part(at(path, i), part))
+		i++
+	}
+	return blocks
+}
+
+func (p *responsesParser) part(path string, v []byte) llm.Block {
+	b := llm.Block{Path: path}
+	switch kind := str(rawjson.Get(v, "type")); kind {
+	case "input_text", "output_text", "text", "":
+		b.Text = str(rawjson.Get(v, "text"))
+	case "refusal":
+		b.Kind, b.Text = llm.BlockRefusal, str(rawjson.Get(v, "refusal"))
+	case "input_image":
+		b.Kind, b.Media = llm.BlockImage, &llm.Media{FileID: str(rawjson.Get(v, "file_id"))}
+		if b.Media.FileID == "" {
+			b.Media = mediaFromURL(str(rawjson.Get(v, "image_url")))
+		}
+		b.Media.Detail = str(rawjson.Get(v, "detail"))
+	case "input_file":
+		b.Kind, b.Media = llm.BlockDocument, responsesFile(v)
+	case "input_audio":
+		b.Kind = llm.BlockAudio
+		b.Media = &llm.Media{Type: str(rawjson.Get(v, "input_audio", "format")), Data: str(rawjson.Get(v, "input_audio", "data"))}
+	default:
+		b.Kind, b.Name, b.Raw = llm.BlockOpaque, kind, v
+	}
+	return b
+}
+
+// responsesFile reads a file: its data, where it lies, or its id.
+func responsesFile(v []byte) *llm.Media {
+	m := &llm.Media{FileID: str(rawjson.Get(v, "file_id")), URL: str(rawjson.Get(v, "file_url"))}
+	if data := str(rawjson.Get(v, "file_data")); data != "" {
+		if !strings.HasPrefix(data, "data:") { // bare base64 is taken too
+			data = "data:application/pdf;base64," + data
+		}
+		m = mediaFromURL(data)
+	}
+	m.Title = str(rawjson.Get(v, "filename"))
+	return m
+}
