@@ -21,6 +21,8 @@ type chatWriter struct {
 	calls  int
 	detail int // index in reasoning_details
 	pieces int
+
+	refused bool // a refusal was told
 }
 
 func newChatWriter(c *conversion) chunkWriter { return &chatWriter{c: c, detail: -1} }
@@ -138,6 +140,7 @@ func (w *chatWriter) piece(dst []byte, text string, n *int) []byte {
 	case llm.BlockThinking:
 		return w.details(dst, llm.Block{Kind: llm.BlockThinking, Text: text}, n)
 	case llm.BlockRefusal:
+		w.refused = true
 		return w.chunk(dst, n, "", func(o *build) { o.key("refusal").str(text) })
 	case llm.BlockCall:
 		return w.arguments(dst, text, n)
@@ -181,7 +184,7 @@ func (w *chatWriter) close(dst []byte, b llm.Block, n *int) []byte {
 }
 
 func (w *chatWriter) stop(dst []byte, s llm.Stop, n *int) []byte {
-	if s.Reason == llm.StopRefusal && s.Explanation != "" {
+	if s.Reason == llm.StopRefusal && s.Explanation != "" && !w.refused {
 		dst = w.chunk(dst, n, "", func(o *build) { o.key("refusal").str(s.Explanation) })
 	}
 	dst = w.chunk(dst, n, w.c.finishReason(s), func(*build) {})

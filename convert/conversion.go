@@ -15,6 +15,9 @@ type protocol struct {
 	buildAnswer  func(c *conversion, dst []byte, a *llm.Answer) []byte
 	newReader    func(c *conversion) chunkReader
 	newWriter    func(c *conversion) chunkWriter
+	// restream tells a whole answer of this protocol as a stream of it, where the
+	// shared form would lose what only this protocol has; nil where it does not.
+	restream func(c *conversion, dst, body []byte) []byte
 
 	// fields are this protocol's names for what builders of requests call
 	// otherwise; errors and warnings name fields as the client does.
@@ -47,7 +50,7 @@ var protocols = map[llm.Protocol]protocol{
 	llm.Responses: {
 		parseRequest: parseResponsesRequest, buildRequest: buildResponsesRequest,
 		parseAnswer: parseResponsesAnswer, buildAnswer: buildResponsesAnswer,
-		newReader: newResponsesReader, newWriter: newResponsesWriter,
+		newReader: newResponsesReader, newWriter: newResponsesWriter, restream: restream,
 		fields: map[string]string{
 			"thinking": "reasoning.effort", "output_config.effort": "reasoning.effort", "reasoning_effort": "reasoning.effort",
 			"response_format": "text.format", "max_tokens": "max_output_tokens", "metadata.user_id": "safety_identifier",
@@ -171,6 +174,9 @@ func (x *Exchange) streamFromAnswer(dst, body []byte) ([]byte, error) {
 	a, err := c.target.parseAnswer(c, body)
 	if err != nil {
 		return dst, err
+	}
+	if c.target.restream != nil {
+		return c.target.restream(c, dst, body), nil
 	}
 	return c.writeAnswer(dst, a), nil
 }

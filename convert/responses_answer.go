@@ -1,6 +1,8 @@
 package convert
 
 import (
+	"bytes"
+	"encoding/json"
 	"strconv"
 	"unicode/utf8"
 
@@ -53,7 +55,7 @@ func isPart(k llm.BlockKind) bool { return k == llm.BlockText || k == llm.BlockR
 func (c *conversion) shown(b llm.Block) bool {
 	switch b.Kind {
 	case llm.BlockOpaque:
-		return c.same
+		return false
 	case llm.BlockRedacted:
 		return c.signatures
 	}
@@ -99,10 +101,6 @@ func (r *responsesOutput) id() string {
 // item writes the open item. The comma before it is the caller's.
 func (r *responsesOutput) item(o *build, status string) {
 	b := r.open[0]
-	if b.Kind == llm.BlockOpaque {
-		o.b = append(o.b, b.Raw...)
-		return
-	}
 	o.b = append(o.b, '{')
 	o.key("id").str(r.id())
 	switch b.Kind {
@@ -218,6 +216,7 @@ func (c *conversion) settingsEcho() []byte {
 		}
 	}
 	var o build
+	o.open('{')
 	for _, s := range settings {
 		v, ok := given[s.name]
 		if !ok {
@@ -225,8 +224,22 @@ func (c *conversion) settingsEcho() []byte {
 		}
 		o.key(s.name).raw(v)
 	}
-	c.echo = o.b
+	o.close('}')
+	whole := oneLine(o.b)
+	c.echo = whole[1 : len(whole)-1]
 	return c.echo
+}
+
+// oneLine is JSON without line breaks, as an event's data must be.
+func oneLine(data []byte) []byte {
+	if bytes.IndexByte(data, '\n') < 0 && bytes.IndexByte(data, '\r') < 0 {
+		return data
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, data); err != nil {
+		return data // not reached: it was read as JSON before
+	}
+	return b.Bytes()
 }
 
 // appendResponse writes a response; output is its items. It is never stored.

@@ -25,6 +25,8 @@ type responsesReader struct {
 	notes []llm.Annotation // of the open block
 	calls int
 	stop  llm.Stop
+
+	refusal []byte // the text of refusals
 }
 
 // outputItem is one item of an answer as far as it is known.
@@ -202,6 +204,9 @@ func (r *responsesReader) say(dst []llm.Chunk, it *outputItem, kind llm.BlockKin
 	if !r.open || r.kind != kind || it.part != n {
 		dst = r.openBlock(dst, llm.Block{Kind: kind})
 	}
+	if kind == llm.BlockRefusal {
+		r.refusal = append(r.refusal, text...)
+	}
 	it.part, it.told[n] = n, true
 	return append(dst, llm.Chunk{Kind: llm.ChunkText, Text: text})
 }
@@ -242,8 +247,6 @@ func (r *responsesReader) done(dst []llm.Chunk, it *outputItem, item []byte) []l
 		return r.doneMessage(dst, it, item)
 	case kind == "reasoning":
 		return r.doneReasoning(dst, it, item)
-	case item != nil && r.c.same:
-		dst = r.openBlock(dst, llm.Block{Kind: llm.BlockOpaque, Name: kind, Raw: bytes.Clone(item)})
 	}
 	return r.closeBlock(dst, "")
 }
@@ -326,7 +329,7 @@ func (r *responsesReader) ended(status string, response []byte) *llm.Error {
 	case unfinished[status]:
 		return cutError("the provider has not finished its answer", nil)
 	case status == "incomplete" && str(rawjson.Get(response, "incomplete_details", "reason")) == "content_filter":
-		r.stop.Reason = llm.StopRefusal
+		r.stop.Reason, r.stop.Explanation = llm.StopRefusal, string(r.refusal)
 	case status == "incomplete":
 		r.stop.Reason = llm.StopLength
 	case r.calls > 0:

@@ -49,9 +49,6 @@ func reasoningText(v []byte) string {
 // encryptedContent is what a client of Responses is given to send back with a
 // block of thinking, "" for nothing.
 func (c *conversion) encryptedContent(b llm.Block) string {
-	if _, data, ok := unseal(b.Signature, c.x.target.Provider); c.same && ok {
-		return str(rawjson.Get(data, "encrypted_content"))
-	}
 	if !c.signatures || b.Signature == "" {
 		return ""
 	}

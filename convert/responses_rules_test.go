@@ -146,7 +146,7 @@ func (j *responsesJudge) outputItem(kind string, data []byte) {
 		j.bad("%s is done, %q is open with part %d", id, j.item, j.part)
 	}
 	for _, field := range []string{"arguments", "input"} {
-		if v := rawjson.Get(item, field); v != nil && str(v) != j.text {
+		if v := rawjson.Get(item, field); v != nil && callKinds[str(rawjson.Get(item, "type"))] && str(v) != j.text {
 			j.bad("%s told %q", item, j.text)
 		}
 	}

@@ -167,7 +167,7 @@ func (w *responsesWriter) close(dst []byte, end llm.Block, n *int) []byte {
 	text := string(w.text)
 	if b.Kind == llm.BlockCall {
 		b.Args = text
-	} else if b.Kind != llm.BlockOpaque && b.Kind != llm.BlockRedacted {
+	} else if b.Kind != llm.BlockRedacted {
 		b.Text = text
 	}
 	if end.Signature != "" {
