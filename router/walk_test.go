@@ -266,6 +266,8 @@ func TestProtocol(t *testing.T) {
 		{llm.OpenAI, []llm.Protocol{llm.Azure}, llm.Azure},
 		{llm.OpenAI, []llm.Protocol{llm.Anthropic}, llm.Anthropic},
 		{llm.Responses, []llm.Protocol{llm.Azure, llm.Anthropic}, llm.Azure},
+		{llm.Responses, []llm.Protocol{llm.Anthropic}, llm.Anthropic},
+		{llm.Anthropic, []llm.Protocol{llm.Responses}, llm.Responses},
 	} {
 		r := route(provider("p", 1), "x")
 		r.Protocols = tt.listed

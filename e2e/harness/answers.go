@@ -27,8 +27,11 @@ func answers(m *mock.Mock) http.Handler {
 			return
 		}
 		protocol := "openai"
-		if strings.HasSuffix(r.URL.Path, "/messages") {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/messages"):
 			protocol = "anthropic"
+		case strings.HasSuffix(r.URL.Path, "/responses"):
+			protocol = "openai-responses"
 		}
 		body, err := io.ReadAll(r.Body)
 		if err != nil {

@@ -29,7 +29,7 @@ type Gateway struct {
 }
 
 // Models are the logical models, by the protocol their upstream speaks.
-var models = map[string]string{"openai": "e2e-openai", "anthropic": "e2e-anthropic"}
+var models = map[string]string{"openai": "e2e-openai", "anthropic": "e2e-anthropic", "openai-responses": "e2e-responses"}
 
 // Environ is what a test in another process needs.
 func (g *Gateway) Environ() []string {

@@ -13,7 +13,7 @@ const mock = required("MODEL_PROXY_MOCK_URL");
 
 // A model whose upstream speaks another protocol than the library goes through
 // the conversion.
-export const models = ["e2e-openai", "e2e-anthropic"];
+export const models = ["e2e-openai", "e2e-anthropic", "e2e-responses"];
 
 // A GIF of one pixel.
 export const pixel = "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7";

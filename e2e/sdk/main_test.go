@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 
 // models are asked by every test of both SDKs. A row whose upstream speaks
 // another protocol than the SDK goes through the conversion.
-var models = []string{"e2e-openai", "e2e-anthropic"}
+var models = []string{"e2e-openai", "e2e-anthropic", "e2e-responses"}
 
 // forEachModel runs f as a subtest for every model.
 func forEachModel(t *testing.T, f func(t *testing.T, model string)) {
