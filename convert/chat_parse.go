@@ -208,7 +208,7 @@ func (p *chatParser) message(path string, m []byte) {
 		t.Role = llm.RoleUser
 		id := str(rawjson.Get(m, "tool_call_id"))
 		if role == "function" {
-			id = p.latestCall(str(rawjson.Get(m, "name")))
+			id = latestCall(p.r.Turns, str(rawjson.Get(m, "name")))
 			p.r.Choice.Legacy = true
 		}
 		b := llm.Block{Kind: llm.BlockResult, Path: path, ID: id, Content: p.parts(path, content), Cache: object(rawjson.Get(m, "cache_control"))}
@@ -220,11 +220,11 @@ func (p *chatParser) message(path string, m []byte) {
 	p.r.Turns = append(p.r.Turns, t)
 }
 
-// latestCall is the id of the last call of a legacy function, which has no id of
-// its own in Chat Completions.
-func (p *chatParser) latestCall(name string) string {
-	for i := len(p.r.Turns) - 1; i >= 0; i-- {
-		for _, b := range p.r.Turns[i].Blocks {
+// latestCall is the id of the last call of a tool, for results that name their
+// tool only: those of legacy functions, and of Responses if need be.
+func latestCall(turns []llm.Turn, name string) string {
+	for i := len(turns) - 1; i >= 0; i-- {
+		for _, b := range turns[i].Blocks {
 			if b.Kind == llm.BlockCall && b.Name == name {
 				return b.ID
 			}

@@ -16,7 +16,6 @@ type responsesBuilder struct {
 	ids *ids
 
 	custom map[string]bool // ids of the calls that took free text
-	calls  int             // without a result so far
 }
 
 func buildResponsesRequest(c *conversion, r *llm.Request) []byte {

@@ -35,7 +35,11 @@ func (p *responsesParser) item(path string, v []byte) {
 	case "custom_tool_call":
 		p.spoken(path, llm.Block{Kind: llm.BlockCall, Path: path, ID: p.callID(v), Name: str(rawjson.Get(v, "name")), Args: str(rawjson.Get(v, "input")), Custom: true})
 	case "function_call_output", "custom_tool_call_output":
-		p.result(llm.Block{Kind: llm.BlockResult, Path: path, ID: str(rawjson.Get(v, "call_id")), Content: p.content(path+".output", rawjson.Get(v, "output"))})
+		id := str(rawjson.Get(v, "call_id"))
+		if id == "" {
+			id = latestCall(p.r.Turns, str(rawjson.Get(v, "name")))
+		}
+		p.result(llm.Block{Kind: llm.BlockResult, Path: path, ID: id, Content: p.content(path+".output", rawjson.Get(v, "output"))})
 	case "reasoning":
 		p.spoken(path, reasoningItem(path, v))
 	case "item_reference", "":
