@@ -7,10 +7,16 @@ import (
 	"model-proxy/internal/rawjson"
 )
 
+// chatSeals are the kinds of seals that hold what Chat Completions tells. A
+// provider may speak other protocols too, in which it made the rest.
+var chatSeals = map[string]bool{
+	"": true, "reasoning_content": true, "reasoning": true, "reasoning_details": true, "thinking_parts": true, "extra_content": true,
+}
+
 // replayable reports whether a turn carries reasoning this host made.
 func (b *chatBuilder) replayable(blocks []llm.Block) bool {
 	for _, k := range blocks {
-		if _, _, ok := unseal(k.Signature, b.c.x.target.Provider); ok && k.Kind == llm.BlockThinking {
+		if kind, _, ok := unseal(k.Signature, b.c.x.target.Provider); ok && chatSeals[kind] && k.Kind == llm.BlockThinking {
 			return true
 		}
 	}
@@ -29,7 +35,7 @@ func (b *chatBuilder) replay(blocks []llm.Block) (parts []byte) {
 			continue
 		}
 		kind, data, ok := unseal(k.Signature, b.c.x.target.Provider)
-		if !ok {
+		if !ok || !chatSeals[kind] {
 			b.n.dropped(firstOf(k.Path, "messages.thinking"))
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
 )
 
 // responsesBuilder writes a request in the shared form as one for Responses.
@@ -80,10 +81,7 @@ func (b *responsesBuilder) sampling() {
 func (b *responsesBuilder) reasoning() {
 	level := b.c.reasoningLevel(b.r)
 	levels := len(b.cap.ReasoningEffortLevels) > 0
-	summary := b.r.Reasoning.Summary
-	if on := b.r.Reasoning.Mode; levels && (on == "enabled" || on == "adaptive") {
-		summary = "auto"
-	}
+	summary := b.summary()
 	if level != "" || summary != "" {
 		b.o.key("reasoning").open('{')
 		if level != "" {
@@ -97,6 +95,21 @@ func (b *responsesBuilder) reasoning() {
 	if levels { // others answer it with 400
 		b.o.key("include").lit(`["reasoning.encrypted_content"]`)
 	}
+}
+
+// summary asks for thinking that can be read, where the client is to be shown it.
+// OpenAI gives it to verified organisations only and answers others with 400, so
+// there it must be asked for in so many words.
+func (b *responsesBuilder) summary() string {
+	r := b.r.Reasoning
+	if r.Mode != "enabled" && r.Mode != "adaptive" || len(b.cap.ReasoningEffortLevels) == 0 {
+		return ""
+	}
+	display := str(rawjson.Get(r.Raw, "display"))
+	if display == "summarized" || display == "" && !b.c.x.openAI() {
+		return "auto"
+	}
+	return ""
 }
 
 // text writes the format of the answer and how long it is to be.

@@ -73,7 +73,8 @@ func serving(routes []*config.Route, job Job) []*config.Route {
 }
 
 // protocolFor chooses what to speak upstream: the client's own protocol where
-// the route lists it, else one with the same bytes, else the preferred one.
+// the route lists it, else one with the same bytes, else the preferred one;
+// Messages has thinking, which models that reason keep in Responses only.
 // Embeddings and token counts are not converted.
 func protocolFor(r *config.Route, job Job) (llm.Protocol, bool) {
 	if slices.Contains(r.Protocols, job.Protocol) {
@@ -86,6 +87,9 @@ func protocolFor(r *config.Route, job Job) (llm.Protocol, bool) {
 	}
 	if len(r.Protocols) == 0 || job.Endpoint == llm.Embeddings || job.Endpoint == llm.CountTokens {
 		return "", false
+	}
+	if job.Protocol == llm.Anthropic && len(r.Capabilities.ReasoningEffortLevels) > 0 && slices.Contains(r.Protocols, llm.Responses) {
+		return llm.Responses, true
 	}
 	return r.Protocols[0], true
 }

@@ -253,24 +253,30 @@ func TestStart(t *testing.T) {
 }
 
 func TestProtocol(t *testing.T) {
+	reasons := llm.Capabilities{ReasoningEffortLevels: []string{"low", "high"}}
 	for _, tt := range []struct {
 		client llm.Protocol
 		listed []llm.Protocol
 		want   llm.Protocol
+		model  llm.Capabilities
 	}{
-		{llm.OpenAI, []llm.Protocol{llm.Responses, llm.OpenAI}, llm.OpenAI},
-		{llm.Responses, []llm.Protocol{llm.OpenAI, llm.Responses}, llm.Responses},
-		{llm.Anthropic, []llm.Protocol{llm.OpenAI}, llm.OpenAI},
-		{llm.Anthropic, []llm.Protocol{llm.OpenAI, llm.Anthropic}, llm.Anthropic},
-		{llm.OpenAI, []llm.Protocol{llm.Anthropic, llm.Gemini}, llm.Gemini},
-		{llm.OpenAI, []llm.Protocol{llm.Azure}, llm.Azure},
-		{llm.OpenAI, []llm.Protocol{llm.Anthropic}, llm.Anthropic},
-		{llm.Responses, []llm.Protocol{llm.Azure, llm.Anthropic}, llm.Azure},
-		{llm.Responses, []llm.Protocol{llm.Anthropic}, llm.Anthropic},
-		{llm.Anthropic, []llm.Protocol{llm.Responses}, llm.Responses},
+		{client: llm.OpenAI, listed: []llm.Protocol{llm.Responses, llm.OpenAI}, want: llm.OpenAI},
+		{client: llm.Responses, listed: []llm.Protocol{llm.OpenAI, llm.Responses}, want: llm.Responses},
+		{client: llm.Anthropic, listed: []llm.Protocol{llm.OpenAI}, want: llm.OpenAI},
+		{client: llm.Anthropic, listed: []llm.Protocol{llm.OpenAI, llm.Anthropic}, want: llm.Anthropic},
+		{client: llm.OpenAI, listed: []llm.Protocol{llm.Anthropic, llm.Gemini}, want: llm.Gemini},
+		{client: llm.OpenAI, listed: []llm.Protocol{llm.Azure}, want: llm.Azure},
+		{client: llm.OpenAI, listed: []llm.Protocol{llm.Anthropic}, want: llm.Anthropic},
+		{client: llm.Responses, listed: []llm.Protocol{llm.Azure, llm.Anthropic}, want: llm.Azure},
+		{client: llm.Responses, listed: []llm.Protocol{llm.Anthropic}, want: llm.Anthropic},
+		{client: llm.Anthropic, listed: []llm.Protocol{llm.Responses}, want: llm.Responses},
+		{client: llm.Anthropic, listed: []llm.Protocol{llm.OpenAI, llm.Responses}, want: llm.OpenAI},
+		{client: llm.Anthropic, listed: []llm.Protocol{llm.OpenAI, llm.Responses}, want: llm.Responses, model: reasons},
+		{client: llm.Anthropic, listed: []llm.Protocol{llm.OpenAI}, want: llm.OpenAI, model: reasons},
+		{client: llm.OpenAI, listed: []llm.Protocol{llm.OpenAI, llm.Responses}, want: llm.OpenAI, model: reasons},
 	} {
 		r := route(provider("p", 1), "x")
-		r.Protocols = tt.listed
+		r.Protocols, r.Capabilities = tt.listed, tt.model
 		job := chat("m")
 		job.Protocol = tt.client
 		if got := begin(t, snapshot(model("m", r)), job).next().Protocol; got != tt.want {
