@@ -71,25 +71,29 @@ func BenchmarkPassRequest(b *testing.B) {
 
 func BenchmarkConvertStream(b *testing.B) {
 	events := chatEvents(50)
-	x, err := New(Input{
-		Client: llm.Anthropic, Endpoint: llm.Messages, Stream: true, Model: "m",
-		Body: []byte(`{"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}`),
-	}, Target{Protocol: llm.OpenAI, Model: "gpt-5.2"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	dst := make([]byte, 0, 64<<10)
-	for b.Loop() {
-		s := x.Stream()
-		dst = dst[:0]
-		for _, e := range events {
-			if dst, _, err = s.Event(dst, e); err != nil {
+	for _, client := range []llm.Protocol{llm.Anthropic, llm.Responses} {
+		b.Run(string(client), func(b *testing.B) {
+			x, err := New(Input{
+				Client: client, Endpoint: endpoints[client], Stream: true, Model: "m",
+				Body: []byte(`{"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}],"input":"hi"}`),
+			}, Target{Protocol: llm.OpenAI, Model: "gpt-5.2"})
+			if err != nil {
 				b.Fatal(err)
 			}
-		}
+			b.ReportAllocs()
+			dst := make([]byte, 0, 64<<10)
+			for b.Loop() {
+				s := x.Stream()
+				dst = dst[:0]
+				for _, e := range events {
+					if dst, _, err = s.Event(dst, e); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(events)), "ns/event")
+		})
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(events)), "ns/event")
 }
 
 func BenchmarkConvertRequest(b *testing.B) {

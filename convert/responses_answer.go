@@ -45,6 +45,7 @@ type responsesOutput struct {
 	c     *conversion
 	base  string
 	index int         // of the open item
+	id    string      // of the open item
 	open  []llm.Block // the blocks of the open item
 	done  []byte      // the items before it, as JSON
 }
@@ -70,6 +71,9 @@ func (r *responsesOutput) add(b llm.Block) {
 		r.end("completed")
 	}
 	r.open = append(r.open, b)
+	if len(r.open) == 1 {
+		r.id = r.newID()
+	}
 }
 
 // end closes the open item, if there is one.
@@ -89,8 +93,8 @@ func (r *responsesOutput) end(status string) {
 // itemPrefix begins the id of an item by what it is; the rest is messages.
 var itemPrefix = map[llm.BlockKind]string{llm.BlockThinking: "rs_", llm.BlockRedacted: "rs_", llm.BlockCall: "fc_"}
 
-// id is the open item's.
-func (r *responsesOutput) id() string {
+// newID names the item that was just opened.
+func (r *responsesOutput) newID() string {
 	prefix := firstOf(itemPrefix[r.open[0].Kind], "msg_")
 	if r.open[0].Custom {
 		prefix = "ctc_"
@@ -102,7 +106,7 @@ func (r *responsesOutput) id() string {
 func (r *responsesOutput) item(o *build, status string) {
 	b := r.open[0]
 	o.b = append(o.b, '{')
-	o.key("id").str(r.id())
+	o.key("id").str(r.id)
 	switch b.Kind {
 	case llm.BlockThinking, llm.BlockRedacted:
 		o.key("type").str("reasoning")

@@ -78,7 +78,7 @@ func (w *responsesWriter) itemEvent(dst []byte, n *int, name, status string) []b
 // within writes an event about the inside of the open item.
 func (w *responsesWriter) within(dst []byte, n *int, name string, body func(o *build)) []byte {
 	return w.event(dst, n, name, func(o *build) {
-		o.key("item_id").str(w.out.id())
+		o.key("item_id").str(w.out.id)
 		o.key("output_index").int(int64(w.out.index))
 		switch w.block().Kind {
 		case llm.BlockThinking:
