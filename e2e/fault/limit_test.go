@@ -23,6 +23,9 @@ func TestLimitHoldsOverIngresses(t *testing.T) {
 	for i := range 1000 {
 		wg.Go(func() {
 			a := ingresses[i%len(ingresses)].Do(t, p.Plain("hello"))
+			for a.Status == 503 { // too much at once for the bus to be asked in time: nothing was decided
+				a = ingresses[i%len(ingresses)].Do(t, p.Plain("hello"))
+			}
 			if a.Status == 429 && a.Header.Get("Retry-After") == "" {
 				t.Error("429 without Retry-After")
 			}

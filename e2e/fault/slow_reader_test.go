@@ -49,6 +49,7 @@ func TestSlowReader(t *testing.T) {
 		t.Errorf("the gateway holds %d MiB, want far less", rss>>20)
 	}
 	got, err := slow.Rest()
+	u.AwaitOver(patience) // the last write is noted once it has returned
 	if want := u.Sent()[0]; err != nil || got != want || len(got) < size {
 		t.Errorf("the slow reader got %d bytes, %v; want the %d the upstream sent", len(got), err, len(want))
 	}
