@@ -10,6 +10,7 @@ build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/model-proxy ./cmd/model-proxy
 
 test: e2e/node/node_modules chromium ## everything: Go, the official JavaScript SDKs, the pages in a browser
+	@[ -n "$$CORPUS" ] || echo "CORPUS is not set: the sweeps over recorded traffic do not run"
 	go test $(GOTESTFLAGS) -p 1 ./... # one package at a time: some tests hold the gateway to times
 	go test $(GOTESTFLAGS) -tags node ./e2e
 	go test $(GOTESTFLAGS) -tags chromium -run InABrowser ./cmd/model-proxy
