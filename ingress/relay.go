@@ -202,12 +202,13 @@ func (q *request) write(data []byte) {
 	if q.clientErr != nil {
 		return
 	}
-	q.wrote = time.Now()
-	if (q.stream || len(data) > quickWrite) && q.wrote.Sub(q.armed) > keepAliveEvery {
-		q.armed = q.wrote
-		_ = q.control.SetWriteDeadline(q.wrote.Add(stalledAfter)) // every net/http connection has deadlines
+	now := time.Now()
+	if (q.stream || len(data) > quickWrite) && now.Sub(q.armed) > keepAliveEvery {
+		q.armed = now
+		_ = q.control.SetWriteDeadline(now.Add(stalledAfter)) // every net/http connection has deadlines
 	}
 	n, err := q.w.Write(data)
+	q.wrote = time.Now()
 	q.bytes += int64(n)
 	q.dirty = true
 	q.clientErr = err
@@ -219,6 +220,7 @@ func (q *request) flush() {
 	}
 	q.dirty = false
 	q.clientErr = q.control.Flush()
+	q.wrote = time.Now() // a client that was slow to take it has not heard silence
 }
 
 // fail ends the request with an error.
