@@ -2,6 +2,7 @@ package fault_test
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -50,7 +51,8 @@ func TestSlowReader(t *testing.T) {
 	}
 	got, err := slow.Rest()
 	u.AwaitOver(patience) // the last write is noted once it has returned
-	if want := u.Sent()[0]; err != nil || got != want || len(got) < size {
+	// On a busy machine the simulated provider itself can be silent for 15 s.
+	if want := u.Sent()[0]; err != nil || strings.ReplaceAll(got, ": keep-alive\n\n", "") != want || len(got) < size {
 		t.Errorf("the slow reader got %d bytes, %v; want the %d the upstream sent", len(got), err, len(want))
 	}
 	if row := g.AwaitRow(t, "slow", soon); row.Outcome != "ok" || row.BytesOut != int64(len(got)) {

@@ -13,6 +13,7 @@ const (
 	packRecords = 50                    // records in one message, while LOG keeps up
 	packMost    = 1000                  // records in one message, while it does not
 	packAge     = 20 * time.Millisecond // how long the first of them waits, likewise
+	growAge     = 80 * time.Millisecond // how much longer it waits at most, while it does not
 	flyingMost  = 4                     // messages not confirmed beyond which LOG does not keep up
 	packBytes   = 512 << 10             // bytes in one message; a server's default limit is 1 MB
 	recordBytes = 64 << 10              // a longer record has its texts cut
@@ -32,8 +33,8 @@ type PackerConfig struct {
 
 // Packer carries the entries of one process to LOG. Entries are packed, up to
 // 50 or what 20 ms bring, and published. While several messages are not
-// confirmed yet, the pack grows instead: each costs LOG a write to disk, so
-// larger ones are what lets it catch up. A message that LOG refuses, or does
+// confirmed yet, the pack grows instead, for up to 100 ms: each costs LOG a write
+// to disk, so larger ones are what lets it catch up. A message that LOG refuses, or does
 // not confirm within 2 s, goes to the Spool. As long as the Spool holds
 // anything, new messages queue behind it, so that LOG gets all in order. The
 // Spool is sent on, again under the same ids, as soon as LOG takes its first
@@ -65,6 +66,7 @@ type Packer struct {
 	starts  map[string]int // place in packed of each job's newest start
 	live    int            // records in packed, not superseded
 	due     bool           // the pack is old enough to go
+	overdue bool           // it goes in any case
 	counter uint64
 	ready   []message // sealed, not yet sent
 	failed  []message // sent, not confirmed
@@ -192,7 +194,7 @@ func (p *Packer) sealLocked() {
 	m := message{id: p.process + "-" + strconv.FormatUint(p.counter, 10), data: p.buf[:end], records: p.live}
 	p.ready = append(p.ready, m)
 	p.backlog.Add(int64(end))
-	p.buf, p.packed, p.live, p.due = nil, p.packed[:0], 0, false
+	p.buf, p.packed, p.live, p.due, p.overdue = nil, p.packed[:0], 0, false, false
 	clear(p.starts)
 	p.age.Stop()
 	p.signal()
@@ -202,7 +204,7 @@ func (p *Packer) sealLocked() {
 func (p *Packer) sealDue() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if (p.due || p.live >= packRecords) && p.mayGo() {
+	if p.overdue || (p.due || p.live >= packRecords) && p.mayGo() {
 		p.sealLocked()
 	}
 }
@@ -225,7 +227,12 @@ func (p *Packer) seal() {
 func (p *Packer) ripe() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.due = len(p.buf) > 0
+	if len(p.buf) == 0 {
+		return
+	}
+	p.overdue = p.due
+	p.due = true
+	p.age.Reset(growAge)
 }
 
 func (p *Packer) signal() {
