@@ -241,11 +241,13 @@ func TestRestartSendsWhatWasLeft(t *testing.T) {
 		p.stopped(t)
 		wantJobs(t, l)
 
-		l.set("")
 		p = start(t, dir, "w2", l)
+		synctest.Wait()
 		if got := p.Pending(); got != 2 {
 			t.Errorf("got %d pending, want 2", got)
 		}
+		l.set("")
+		time.Sleep(longPause)
 		synctest.Wait()
 		wantJobs(t, l, "2:a", "2:b")
 		if got := l.stored[1][0].Process; got != "w1" || l.ids[1] != "w1-2" {
