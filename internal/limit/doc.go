@@ -37,8 +37,9 @@
 // Room comes back when a bucket leaves the window: in steps of 10 s, each 60 s
 // and skew after the bucket's end.
 //
-// An addition that was not acknowledged in time counts as done, and is not
-// taken back: the limit may then be too strict for a minute, never too loose.
+// An addition that was not acknowledged in time is taken back as soon as it is.
+// One whose acknowledgement is lost counts as done: the limit may then be too
+// strict for a minute, never too loose.
 //
 // # Parallel requests
 //

@@ -99,7 +99,7 @@ func newLimiter(nc *nats.Conn, o Options, sp span) (*Limiter, error) {
 	}
 	return &Limiter{
 		id: bus.Token(o.ID), span: sp,
-		store:   &store{nc: nc, js: js, replicas: o.Replicas, clock: &clock{start: time.Now(), skew: sp.skew}},
+		store:   &store{nc: nc, js: js, replicas: o.Replicas, inbox: &inbox{}, clock: &clock{start: time.Now(), skew: sp.skew}},
 		wake:    make(chan struct{}, 1),
 		clients: map[string]*client{},
 		dirty:   map[*slots]struct{}{},

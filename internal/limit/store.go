@@ -2,10 +2,8 @@ package limit
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -34,6 +32,7 @@ type store struct {
 	js       jetstream.JetStream
 	replicas int
 	clock    *clock
+	inbox    *inbox
 
 	mu     sync.Mutex // guards the rest; held while the streams are set up
 	slots  jetstream.KeyValue
@@ -121,96 +120,10 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), busTimeout)
 }
 
-// delta is an addition to one counter. Adding 0 reads it.
-type delta struct {
-	subject string
-	n       int64
-}
-
-func (d delta) message(reply string) *nats.Msg {
-	return &nats.Msg{Subject: d.subject, Reply: reply, Header: nats.Header{"Nats-Incr": {fmt.Sprintf("%+d", d.n)}}}
-}
-
 // book adds to a counter without waiting. If it is lost with the connection,
 // the count stays as it was until its bucket leaves the window.
 func (s *store) book(subject string, n int64) {
 	if n != 0 {
 		_ = s.nc.PublishMsg(delta{subject, n}.message("")) // fails only on a closed connection
 	}
-}
-
-// exchange makes the additions in their order and returns each counter's sum
-// behind its own addition. After an error any of them may have been made.
-// A stream that is missing is set up, and the additions are sent once more:
-// nobody has taken the first ones.
-func (s *store) exchange(ctx context.Context, ds []delta) ([]int64, error) {
-	sums, err := s.send(ctx, ds)
-	if err == nil || !s.lost(err) {
-		return sums, err
-	}
-	if _, err := s.kv(ctx); err != nil {
-		return nil, err
-	}
-	return s.send(ctx, ds)
-}
-
-func (s *store) send(ctx context.Context, ds []delta) ([]int64, error) {
-	if len(ds) == 1 {
-		m, err := s.nc.RequestMsgWithContext(ctx, ds[0].message(""))
-		if err != nil {
-			return nil, fmt.Errorf("add to %s: %w", ds[0].subject, err)
-		}
-		n, err := sum(m)
-		return []int64{n}, err
-	}
-	inbox := s.nc.NewInbox()
-	sub, err := s.nc.SubscribeSync(inbox + ".*")
-	if err != nil {
-		return nil, err
-	}
-	defer sub.Unsubscribe() //nolint:errcheck // fails only on a closed connection
-	for i, d := range ds {
-		if err := s.nc.PublishMsg(d.message(inbox + "." + strconv.Itoa(i))); err != nil {
-			return nil, err
-		}
-	}
-	sums := make([]int64, len(ds))
-	for range ds {
-		m, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("add to %s: %w", ds[0].subject, err)
-		}
-		i, err := strconv.Atoi(m.Subject[len(inbox)+1:])
-		if err != nil || i < 0 || i >= len(sums) {
-			return nil, fmt.Errorf("add to %s: answer on %s", ds[0].subject, m.Subject)
-		}
-		if sums[i], err = sum(m); err != nil {
-			return nil, err
-		}
-	}
-	return sums, nil
-}
-
-// sum reads a counter's acknowledgement.
-func sum(m *nats.Msg) (int64, error) {
-	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
-		return 0, nats.ErrNoResponders
-	}
-	var ack struct {
-		Val   string `json:"val"`
-		Error *struct {
-			Description string `json:"description"`
-		} `json:"error"`
-	}
-	if err := json.Unmarshal(m.Data, &ack); err != nil {
-		return 0, fmt.Errorf("acknowledgement of a counter: %w", err)
-	}
-	if ack.Error != nil {
-		return 0, fmt.Errorf("counter refused: %s", ack.Error.Description)
-	}
-	n, err := strconv.ParseInt(ack.Val, 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("acknowledgement of a counter: %w", err)
-	}
-	return n, nil
 }

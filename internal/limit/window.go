@@ -274,6 +274,9 @@ func (w *window) adjust(now moment, bucket, n int64) {
 		return
 	}
 	w.have -= n
+	if w.have > 0 {
+		w.full = 0 // there is room here again
+	}
 	w.trimLocked()
 }
 

@@ -1,6 +1,8 @@
 package limit
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -313,4 +315,41 @@ func (u usage) since(from time.Time) (sum int64) {
 		sum += u[i].tokens
 	}
 	return sum
+}
+
+// Room that comes back here is there at once, though others were just refused.
+func TestRefundEndsARefusal(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, s *server.Server) {
+		a := startIngress(t, s, "a")
+		c := Client{ID: "c", RequestsPerMinute: 1}
+		g := mustAdmit(t, a, c, Estimate{})
+		mustRefuse(t, a, c, Estimate{}, RPM)
+		g.Cancel()
+		mustAdmit(t, a, c, Estimate{})
+	})
+}
+
+// An addition that nobody waits for any more is taken back.
+func TestLateAcknowledgement(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, s *server.Server) {
+		st := startIngress(t, s, "a").store
+		if _, err := st.now(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := st.send(over, []delta{{"rl.c.requests.1", 5}, {"rl.c.requests.2", 0}}); !errors.Is(err, context.Canceled) {
+			t.Fatalf("got error %v, want %v", err, context.Canceled)
+		}
+		synctest.Wait()
+		sums, err := st.send(t.Context(), []delta{{"rl.c.requests.1", 0}})
+		if err != nil || sums[0] != 0 {
+			t.Errorf("got %v, error %v; want a sum of 0", sums, err)
+		}
+		time.Sleep(lateWithin)
+		synctest.Wait()
+		if n := len(st.inbox.open); n != 0 {
+			t.Errorf("%d exchanges are kept, want 0", n)
+		}
+	})
 }
