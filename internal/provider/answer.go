@@ -200,6 +200,9 @@ const (
 
 // sniff judges the first bytes of a body.
 func sniff(b []byte) looks {
+	if len(b) < len(bom) && bytes.HasPrefix(bom, b) {
+		return looksOpen
+	}
 	b = bytes.TrimLeft(bytes.TrimPrefix(b, bom), " \t\r\n")
 	if len(b) == 0 {
 		return looksOpen
