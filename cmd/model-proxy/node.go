@@ -294,6 +294,7 @@ func (n *node) startMetrics(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--metrics-listen: %w", err)
 	}
+	n.log.Info("metrics", "address", listener.Addr().String())
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", n.metricsHandler())
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}

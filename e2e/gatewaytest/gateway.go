@@ -2,8 +2,6 @@ package gatewaytest
 
 import (
 	"encoding/json"
-	"fmt"
-	"net"
 	"slices"
 	"strconv"
 	"testing"
@@ -30,19 +28,19 @@ func Run(t testing.TB, u *Upstream, s Setup) *Gateway {
 	g := &Gateway{t: t, Data: t.TempDir()}
 	args := append([]string{"run", "--config", s.write(t, u.URL, ""), "--data", g.Data}, listenFlags...)
 	g.Process = Start(t, "run", s.environment(), append(args, s.Flags...)...)
-	g.URL = g.awaitAddress()
+	g.URL = g.awaitAddress("listening")
 	return g
 }
 
 var listenFlags = []string{"--host", "127.0.0.1", "--port", "0", "--log-format", "json"}
 
 // awaitAddress reads from the log where the process listens.
-func (g *Gateway) awaitAddress() string {
-	g.t.Helper()
+func (p *Process) awaitAddress(message string) string {
+	p.t.Helper()
 	var line struct{ Address string }
-	said := g.AwaitLog(`"msg":"listening"`, startWithin)
+	said := p.AwaitLog(`"msg":"`+message+`"`, startWithin)
 	if err := json.Unmarshal([]byte(said), &line); err != nil {
-		g.t.Fatalf("log line %q: %v", said, err)
+		p.t.Fatalf("log line %q: %v", said, err)
 	}
 	return "http://" + line.Address
 }
@@ -64,8 +62,7 @@ type Cluster struct {
 // Worker is one worker process.
 type Worker struct {
 	*Process
-	Name    string // as the ledger knows it
-	metrics string // where it serves /metrics
+	Name string // as the ledger knows it
 }
 
 // NewCluster starts a NATS server, a log sink, an ingress and so many workers.
@@ -113,9 +110,8 @@ func (c *Cluster) RestartSink() {
 // AddWorker starts another worker, which reaches NATS at the given address.
 func (c *Cluster) AddWorker(natsURL string) *Worker {
 	c.t.Helper()
-	addr := freeAddress(c.t)
-	w := &Worker{Name: "worker-" + strconv.Itoa(len(c.Workers)+1), metrics: "http://" + addr}
-	w.Process = c.start("worker", w.Name, natsURL, "--metrics-listen", addr)
+	w := &Worker{Name: "worker-" + strconv.Itoa(len(c.Workers)+1)}
+	w.Process = c.start("worker", w.Name, natsURL, "--metrics-listen", "127.0.0.1:0")
 	c.Workers = append(c.Workers, w)
 	return w
 }
@@ -131,7 +127,7 @@ func (c *Cluster) AddIngressAt(natsURL string) *Gateway {
 	c.t.Helper()
 	g := &Gateway{t: c.t, Data: c.data}
 	g.Process = c.start("ingress", "", natsURL, "--host", "127.0.0.1", "--port", "0")
-	g.URL = g.awaitAddress()
+	g.URL = g.awaitAddress("listening")
 	return g
 }
 
@@ -146,15 +142,4 @@ func (c *Cluster) Serving(e mock.Entry) *Worker {
 	}
 	c.t.Fatalf("the ledger says that %q has called: no such worker", name)
 	return nil
-}
-
-// freeAddress is a local address that nobody listens on.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(fmt.Errorf("find a free port: %w", err))
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

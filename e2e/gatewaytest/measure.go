@@ -19,7 +19,7 @@ type Metrics struct {
 func (g *Gateway) Metrics() Metrics { return scrape(g.t, g.URL) }
 
 // Metrics scrapes the worker.
-func (w *Worker) Metrics() Metrics { return scrape(w.t, w.metrics) }
+func (w *Worker) Metrics() Metrics { return scrape(w.t, w.awaitAddress("metrics")) }
 
 func scrape(t testing.TB, url string) Metrics {
 	t.Helper()
