@@ -33,7 +33,7 @@ func (a *absence) look(now time.Time, connected bool) standing {
 	case a.since.IsZero():
 		a.since = now
 	}
-	if now.Sub(a.since) >= patience {
+	if now.Sub(a.since) >= cutOffAfter {
 		return cutOff
 	}
 	return away

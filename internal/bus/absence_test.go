@@ -16,9 +16,9 @@ func TestAbsence(t *testing.T) {
 		"all is well":        {{tick, true, present}, {tick, true, present}},
 		"stopped for 3 s":    {{tick, true, present}, {3 * time.Second, true, away}, {tick, true, present}},
 		"reconnected":        {{tick, false, away}, {tick, false, away}, {tick, true, away}, {tick, true, present}},
-		"gone for good":      {{tick, false, away}, {time.Second, false, away}, {patience, false, cutOff}, {tick, false, cutOff}},
-		"back after that":    {{tick, false, away}, {patience, false, cutOff}, {tick, true, away}, {tick, true, present}},
-		"gone twice briefly": {{tick, false, away}, {patience - tick, false, away}, {tick, true, away}, {tick, false, away}},
+		"gone for good":      {{tick, false, away}, {time.Second, false, away}, {cutOffAfter, false, cutOff}, {tick, false, cutOff}},
+		"back after that":    {{tick, false, away}, {cutOffAfter, false, cutOff}, {tick, true, away}, {tick, true, present}},
+		"gone twice briefly": {{tick, false, away}, {cutOffAfter - tick, false, away}, {tick, true, away}, {tick, false, away}},
 	} {
 		now := time.Unix(1_700_000_000, 0)
 		a := absence{last: now}

@@ -58,7 +58,10 @@ func Connect(ctx context.Context, cfg Config, name string) (*Conn, error) {
 		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.Timeout(2 * time.Second),
-		nats.ReconnectHandler(func(*nats.Conn) { c.reconnected() }),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			cfg.Log.Info("NATS connection is back", "role", name)
+			c.reconnected()
+		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				cfg.Log.Warn("NATS connection lost", "role", name, "error", err)

@@ -50,8 +50,9 @@
 // The ingress probes every worker that runs its jobs four times a second. Nobody
 // listening under its name, or no beat for 2 s, means it is gone: if the client
 // has no answer byte yet the job is published again, as the next delivery, at
-// most twice. If it has, a worker is waited for 4 s, since it may only be
+// most twice. If it has, a worker is waited for 5 s, since it may only be
 // reconnecting, and then the answer ends in an error. A worker treats its
 // ingresses the same way and stops calling upstreams for those that are gone.
+// A process without a connection gives up after 4 s, before others give it up.
 // No process compares its clock with another's.
 package bus

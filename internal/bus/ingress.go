@@ -35,7 +35,8 @@ const (
 	probeEvery    = 250 * time.Millisecond
 	beatEvery     = 500 * time.Millisecond
 	hungAfter     = 2 * time.Second // without a beat, before the client got a byte
-	patience      = 4 * time.Second // without a sign, once it has: a reconnect is only a pause
+	cutOffAfter   = 4 * time.Second // without a connection: who cannot be reached gives up by itself
+	patience      = 5 * time.Second // without a sign, once it has: longer than whoever reconnects takes to give up
 	pubAckWithin  = 2 * time.Second
 	grantPatience = 5 * time.Second
 	doneWithin    = 20 * time.Millisecond

@@ -221,24 +221,21 @@ func (r *Run) credit(limit uint32) {
 	r.signal()
 }
 
-// again sends what is kept from a sequence on. It reports false if that frame
-// is gone, and with it the stream.
-func (r *Run) again(from uint32) bool {
+// again sends what is kept from a sequence on. A frame that is not kept was
+// covered by credit: then credit has overtaken the question, which is old.
+func (r *Run) again(from uint32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if from >= r.seq {
-		return true
+	if len(r.kept) == 0 || from < r.kept[0].seq || from >= r.seq {
+		return
 	}
-	if len(r.kept) == 0 || from < r.kept[0].seq {
-		return false
-	}
+	r.w.out.flush() // or a frame could be let go of while it waits there
 	for _, k := range r.kept {
 		if k.seq >= from {
 			r.w.publish(r.reply, k.buf)
 		}
 	}
 	r.sent = time.Now()
-	return true
 }
 
 func (r *Run) signal() {

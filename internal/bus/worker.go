@@ -266,10 +266,7 @@ func (w *Worker) control(m *nats.Msg) {
 	case ctlCredit:
 		r.credit(body.uint32())
 	case ctlWant:
-		if !r.again(body.uint32()) {
-			r.end(ErrFenced)
-			w.drop(r) // the next probe will not find it, and the ingress ends the stream
-		}
+		r.again(body.uint32())
 	case ctlGrant, ctlCancel:
 		r.mu.Lock()
 		made, delivery := body.uint32(), body.uint32()
@@ -315,7 +312,9 @@ func (w *Worker) list(m *nats.Msg) {
 		answer := []byte{ctlProbe}
 		for len(body.b) >= 8 {
 			id, next := body.uint32(), body.uint32()
-			if r := w.find(id); r == nil || !r.again(next) {
+			if r := w.find(id); r != nil {
+				r.again(next)
+			} else {
 				answer = binary.BigEndian.AppendUint32(answer, id)
 			}
 		}
