@@ -134,6 +134,9 @@ func appendMessagesError(dst []byte, e *llm.Error, requestID string) []byte {
 	dst = rawjson.AppendString(dst, errorWordsOf(e.Kind).anthropic)
 	dst = append(dst, `,"message":`...)
 	dst = rawjson.AppendString(dst, message)
+	if e.Code == threadCode {
+		dst = append(dst, `,"details":{"error_code":"`+threadCode+`","unsupported":["thread"]}`...)
+	}
 	dst = append(dst, `},"request_id":`...)
 	dst = appendOrNull(dst, requestID)
 	return append(dst, '}')

@@ -26,7 +26,7 @@ var contracts = map[string]contract{
 	"audio":                {asked, false, "the target answers in text only"},
 	"web_search_options":   {func([]byte) bool { return true }, false, "the target has no web search"},
 	"mcp_servers":          {asked, false, "the target cannot call MCP servers"},
-	"thread":               {asked, false, "the target keeps no threads"},
+	"thread":               {asked, false, "the target keeps no threads; send the whole conversation"},
 	"fallbacks":            {asked, false, "the target knows no fallbacks"},
 	"container":            {func(v []byte) bool { return !idle(rawjson.Get(v, "skills")) }, false, "the target has no containers with skills"},
 	"previous_response_id": {asked, false, "the target keeps no earlier responses; send the whole conversation"},
@@ -35,6 +35,13 @@ var contracts = map[string]contract{
 	"context_management":   {func(v []byte) bool { return v[0] == '[' }, false, "the target does not compact conversations"},
 	"background":           {asked, false, "the target cannot answer in the background"},
 }
+
+// threadCode makes Anthropic's libraries, whose tool runners ask for a thread
+// first, go on without one.
+const threadCode = "thread_unsupported_request"
+
+// codes are of contracts whose loss has a name that libraries know.
+var codes = map[string]string{"thread": threadCode}
 
 // silent are fields whose plain value changes nothing.
 var silent = map[string]bool{"n": true, "logprobs": true, "top_logprobs": true, "modalities": true}
@@ -53,7 +60,7 @@ func extraField(c *conversion, f llm.Field, pass func(llm.Field)) {
 			c.notes.refuseUnlessLenient(f.Path, k.reason)
 			return
 		}
-		c.notes.refuse(f.Path, k.reason)
+		c.notes.fail(f.Path, k.reason, firstOf(codes[f.Path], "unsupported_by_target"))
 	case silent[f.Path]:
 	case slices.Contains(c.x.target.Quirks.AllowExtra, f.Path), cacheFields[f.Path] && c.x.withinOpenAI():
 		pass(f)

@@ -127,20 +127,24 @@ func nearest(effort string, listed []string) string {
 }
 
 // lacksThinking reports whether the calls being answered came without the
-// thinking that led to them, which Messages refuses while a budget is set.
+// thinking that led to them, which Messages refuses while a budget is set. All
+// turns since the user's own words are one answer: a model may think at its
+// start alone.
 func (b *messagesBuilder) lacksThinking() bool {
-	for i := len(b.turns) - 1; i > 0; i-- {
+	answering := false
+	for i := len(b.turns) - 1; i >= 0; i-- {
 		t := b.turns[i]
-		if t.Role != llm.RoleUser {
-			continue
-		}
-		if len(t.Blocks) == 0 || t.Blocks[0].Kind != llm.BlockResult {
+		switch {
+		case len(t.Blocks) == 0:
+		case t.Role == llm.RoleUser && t.Blocks[0].Kind != llm.BlockResult:
+			return answering
+		case t.Role == llm.RoleUser:
+			answering = true
+		case t.Blocks[0].Kind == llm.BlockThinking, t.Blocks[0].Kind == llm.BlockRedacted:
 			return false
 		}
-		k := b.turns[i-1].Blocks[0].Kind
-		return k != llm.BlockThinking && k != llm.BlockRedacted
 	}
-	return false
+	return answering
 }
 
 // reasoning writes thinking and output_config.
