@@ -95,3 +95,13 @@ func writeJSON(path string, content JSON) error {
 	}
 	return os.WriteFile(path, b, 0o600)
 }
+
+// Add returns a setup with what both have.
+func (s Setup) Add(more Setup) Setup {
+	files := maps.Clone(s.Files)
+	if files == nil {
+		files = map[string]JSON{}
+	}
+	maps.Copy(files, more.Files)
+	return Setup{Files: files, Env: slices.Concat(s.Env, more.Env), Flags: slices.Concat(s.Flags, more.Flags)}
+}

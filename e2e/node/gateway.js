@@ -9,11 +9,13 @@ function required(name) {
 
 export const url = required("MODEL_PROXY_URL");
 export const key = required("MODEL_PROXY_KEY");
+// The file of the scripted conversation.
+export const transcript = required("MODEL_PROXY_TRANSCRIPT");
 const mock = required("MODEL_PROXY_MOCK_URL");
 
 // A model whose upstream speaks another protocol than the library goes through
 // the conversion.
-export const models = ["e2e-openai", "e2e-anthropic", "e2e-responses"];
+export const models = ["e2e-openai", "e2e-anthropic", "e2e-openai-responses"];
 
 // A GIF of one pixel.
 export const pixel = "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7";

@@ -1,43 +1,42 @@
-// Package sdk_test speaks to a running gateway with the vendors' own Go SDKs. It
-// starts one itself, or uses the one that MODEL_PROXY_URL names.
+// Package sdk_test speaks to a running gateway with the vendors' own Go SDKs.
 package sdk_test
 
 import (
+	"context"
 	"encoding/json"
-	"fmt"
-	"net/http"
 	"os"
 	"testing"
+	"time"
 
-	"model-proxy/e2e/harness"
+	"model-proxy/e2e/gatewaytest"
+	"model-proxy/internal/provider/mock"
 )
 
-// gateway is set once by TestMain, before any test runs.
-var gateway *harness.Gateway
+func TestMain(m *testing.M) { os.Exit(gatewaytest.Main(m)) }
 
-func TestMain(m *testing.M) {
-	code := 1
-	err := harness.With(func(g *harness.Gateway) error {
-		gateway = g
-		code = m.Run()
-		return nil
-	})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "e2e:", err)
-		code = 1
-	}
-	os.Exit(code)
+// gateway is one gateway in front of the simulated provider.
+type gateway struct {
+	*gatewaytest.Gateway
+	upstream *gatewaytest.Upstream
+}
+
+func start(t *testing.T) *gateway {
+	t.Helper()
+	u := gatewaytest.NewUpstream(t, mock.Options{})
+	u.Instead(gatewaytest.Recorded(u.Mock))
+	return &gateway{gatewaytest.Run(t, u, gatewaytest.EachProtocol(u.URL)), u}
 }
 
 // models are asked by every test of both SDKs. A row whose upstream speaks
 // another protocol than the SDK goes through the conversion.
-var models = []string{"e2e-openai", "e2e-anthropic", "e2e-responses"}
+var models = []string{"e2e-openai", "e2e-anthropic", "e2e-openai-responses"}
 
-// forEachModel runs f as a subtest for every model.
-func forEachModel(t *testing.T, f func(t *testing.T, model string)) {
+// forEachModel runs f as a subtest for every model of one gateway.
+func forEachModel(t *testing.T, f func(t *testing.T, g *gateway, model string)) {
 	t.Helper()
+	g := start(t)
 	for _, model := range models {
-		t.Run(model, func(t *testing.T) { f(t, model) })
+		t.Run(model, func(t *testing.T) { f(t, g, model) })
 	}
 }
 
@@ -47,7 +46,7 @@ const (
 	// A GIF of one pixel.
 	pixel = "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 
-	answerHeader   = "X-E2e-Answer"
+	answerHeader   = gatewaytest.AnswerHeader
 	parallelAnswer = "parallel"
 )
 
@@ -62,24 +61,15 @@ func checkCity(t *testing.T, arguments, want string) {
 	}
 }
 
-// outcomes counts the upstream's requests by how they ended, once at least n
-// have finished.
-func outcomes(t *testing.T, n int64) (finished int64, by map[string]int64) {
+// awaitCancelled waits until the newest request upstream has been cancelled.
+func (g *gateway) awaitCancelled(t *testing.T) {
 	t.Helper()
-	resp, err := http.Get(fmt.Sprintf("%s/_mock/requests?wait=%d&timeout=5s", gateway.MockURL, n))
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
+	defer stop()
+	err := g.upstream.Await(ctx, func(all []mock.Entry) bool {
+		return len(all) > 0 && all[len(all)-1].Outcome == mock.OutcomeCancelled
+	})
 	if err != nil {
-		t.Fatal(err)
+		t.Errorf("upstream: got %s, want the last one cancelled within 5 s", gatewaytest.Outcomes(g.upstream.Requests()))
 	}
-	defer resp.Body.Close()
-	var page struct {
-		Finished int64
-		Outcomes map[string]int64
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&page); err != nil {
-		t.Fatal(err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("got %d requests finished upstream (%v), want %d within 5 s", page.Finished, page.Outcomes, n)
-	}
-	return page.Finished, page.Outcomes
 }

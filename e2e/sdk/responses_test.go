@@ -28,9 +28,9 @@ func withWeatherFunction(p responses.ResponseNewParams) responses.ResponseNewPar
 	return p
 }
 
-func answer(t *testing.T, p responses.ResponseNewParams, options ...option.RequestOption) *responses.Response {
+func (g *gateway) answer(t *testing.T, p responses.ResponseNewParams, options ...option.RequestOption) *responses.Response {
 	t.Helper()
-	client := newOpenAI()
+	client := g.openAI()
 	got, err := client.Responses.New(t.Context(), p, options...)
 	if err != nil {
 		t.Fatal(err)
@@ -48,9 +48,9 @@ func checkResponse(t *testing.T, r *responses.Response) {
 
 // follow reads a stream to its end. What its deltas tell must be what its last
 // event repeats.
-func follow(t *testing.T, p responses.ResponseNewParams, options ...option.RequestOption) *responses.Response {
+func (g *gateway) follow(t *testing.T, p responses.ResponseNewParams, options ...option.RequestOption) *responses.Response {
 	t.Helper()
-	client := newOpenAI()
+	client := g.openAI()
 	stream := client.Responses.NewStreaming(t.Context(), p, options...)
 	defer stream.Close()
 	text, arguments := "", map[string]string{}
@@ -93,27 +93,27 @@ func functionCalls(r *responses.Response) (calls []responses.ResponseFunctionToo
 }
 
 func TestResponsesConversation(t *testing.T) {
-	forEachModel(t, func(t *testing.T, model string) {
+	forEachModel(t, func(t *testing.T, g *gateway, model string) {
 		p := respond(model, asked("Hello"))
-		first := answer(t, p)
+		first := g.answer(t, p)
 		if got, want := first.OutputText(), "You said: Hello"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 		p.Input.OfInputItemList = append(p.Input.OfInputItemList,
 			responses.ResponseInputItemParamOfMessage(first.OutputText(), responses.EasyInputMessageRoleAssistant), asked("And again"))
-		if got, want := answer(t, p).OutputText(), "You said: And again"; got != want {
+		if got, want := g.answer(t, p).OutputText(), "You said: And again"; got != want {
 			t.Errorf("second turn: got %q, want %q", got, want)
 		}
-		if got, want := follow(t, p).OutputText(), "You said: And again"; got != want {
+		if got, want := g.follow(t, p).OutputText(), "You said: And again"; got != want {
 			t.Errorf("stream: got %q, want %q", got, want)
 		}
 	})
 }
 
 func TestResponsesTools(t *testing.T) {
-	forEachModel(t, func(t *testing.T, model string) {
+	forEachModel(t, func(t *testing.T, g *gateway, model string) {
 		p := withWeatherFunction(respond(model, asked("How is the weather?")))
-		calls, streamed := functionCalls(answer(t, p)), functionCalls(follow(t, p))
+		calls, streamed := functionCalls(g.answer(t, p)), functionCalls(g.follow(t, p))
 		if len(calls) != 1 || len(streamed) != 1 {
 			t.Fatalf("got %d calls, %d in the stream; want 1", len(calls), len(streamed))
 		}
@@ -123,17 +123,17 @@ func TestResponsesTools(t *testing.T) {
 		result.OfFunctionCallOutput.CallID = openai.String(calls[0].CallID)
 		p.Input.OfInputItemList = append(p.Input.OfInputItemList,
 			responses.ResponseInputItemParamOfFunctionCall(calls[0].Arguments, calls[0].CallID, calls[0].Name), result)
-		if got, want := answer(t, p).OutputText(), "The tool said: sunny"; got != want {
+		if got, want := g.answer(t, p).OutputText(), "The tool said: sunny"; got != want {
 			t.Errorf("after the result: got %q, want %q", got, want)
 		}
 	})
 }
 
 func TestResponsesParallelTools(t *testing.T) {
-	forEachModel(t, func(t *testing.T, model string) {
+	forEachModel(t, func(t *testing.T, g *gateway, model string) {
 		p := withWeatherFunction(respond(model, asked("How is the weather in Paris and Rome?")))
 		both := option.WithHeader(answerHeader, parallelAnswer)
-		calls, streamed := functionCalls(answer(t, p, both)), functionCalls(follow(t, p, both))
+		calls, streamed := functionCalls(g.answer(t, p, both)), functionCalls(g.follow(t, p, both))
 		if len(calls) != 2 || len(streamed) != 2 {
 			t.Fatalf("got %d calls, %d in the stream; want 2", len(calls), len(streamed))
 		}
@@ -145,6 +145,7 @@ func TestResponsesParallelTools(t *testing.T) {
 }
 
 func TestResponsesErrors(t *testing.T) {
+	g := start(t)
 	rows := []struct {
 		name    string
 		model   string
@@ -160,7 +161,7 @@ func TestResponsesErrors(t *testing.T) {
 		{"too many requests", "e2e-openai", []option.RequestOption{option.WithHeader("X-Mock-Status", "429")}, 429, ""},
 		{"too many requests, Messages", "e2e-anthropic", []option.RequestOption{option.WithHeader("X-Mock-Status", "429")}, 429, ""},
 	}
-	client := newOpenAI()
+	client := g.openAI()
 	for _, row := range rows {
 		p := respond(row.model, asked("Hello"))
 		_, plain := client.Responses.New(t.Context(), p, row.options...)
