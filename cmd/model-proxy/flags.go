@@ -58,7 +58,7 @@ func (f *flags) addPools(fs *pflag.FlagSet) {
 }
 
 func (f *flags) addMetrics(fs *pflag.FlagSet) {
-	fs.StringVar(&f.metricsListen, "metrics-listen", "", "host:port for /metrics; off by default")
+	fs.StringVar(&f.metricsListen, "metrics-listen", "", "host:port for /metrics and /health; off by default")
 }
 
 func (f *flags) addReload(fs *pflag.FlagSet) {

@@ -70,7 +70,8 @@ func startChangedGateway(t *testing.T, providerFields string, environ []string, 
 	return g
 }
 
-// start runs the program until it listens. It is stopped with the test.
+// start runs the program until it listens, a role of its own for metrics. It is
+// stopped with the test.
 func (g *gateway) start(t *testing.T, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -82,7 +83,7 @@ func (g *gateway) start(t *testing.T, args ...string) {
 	}()
 	address := make(chan string, 1)
 	go func() {
-		listening := regexp.MustCompile(`msg=listening address=(\S+)`)
+		listening := regexp.MustCompile(`msg=(?:listening|metrics) address=(\S+)`)
 		for lines := bufio.NewScanner(logs); lines.Scan(); {
 			if m := listening.FindStringSubmatch(lines.Text()); m != nil {
 				address <- m[1]

@@ -285,7 +285,8 @@ func (n *node) metricsHandler() http.Handler {
 	return promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{})
 }
 
-// startMetrics serves /metrics on --metrics-listen, for roles without a port.
+// startMetrics serves /metrics and /health on --metrics-listen, for roles
+// without a port.
 func (n *node) startMetrics(ctx context.Context) error {
 	if n.flags.metricsListen == "" {
 		return nil
@@ -297,6 +298,7 @@ func (n *node) startMetrics(ctx context.Context) error {
 	n.log.Info("metrics", "address", listener.Addr().String())
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", n.metricsHandler())
+	mux.HandleFunc("GET /health", n.health)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	n.start(ctx, "metrics", func(ctx context.Context) error {
 		defer context.AfterFunc(ctx, func() { _ = server.Close() })()

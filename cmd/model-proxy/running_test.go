@@ -173,3 +173,20 @@ func TestDoctor(t *testing.T) {
 	writeFile(t, dir+"/records.db", "this is no database, whatever its name says, and long enough to be read as one")
 	command(t, g.environ, "doctor", "--config", g.conf, "--data", dir, "--port", "0").want(t, exitFailure, "✗ store", "move it away")
 }
+
+// What a health check of a worker sees: no key is asked, and it follows the
+// connection to NATS.
+func TestHealthOfAWorker(t *testing.T) {
+	t.Parallel()
+	nats := gatewaytest.StartNATS(t)
+	g := &gateway{environ: []string{"HOME=" + t.TempDir(), "NATS_URL=" + nats.URL(), "ADMIN_API_KEY=of no use here"}}
+	g.start(t, "worker", "--metrics-listen", "127.0.0.1:0", "--data", t.TempDir())
+	live := func() result { return command(t, g.environ, "status", "--live", "--endpoint", g.url) }
+	live().want(t, exitOK, "✓ ok")
+	nats.Stop()
+	gatewaytest.Await(t, 10*time.Second, "the worker to miss NATS", func() bool { return live().code == exitFailure })
+	live().want(t, exitFailure, "✗ unhealthy", "the gateway is unhealthy")
+	nats.Start()
+	gatewaytest.Await(t, 10*time.Second, "the worker to find NATS again", func() bool { return live().code == exitOK })
+	command(t, g.environ, "status", "--live").want(t, exitUsage, "--live needs --endpoint")
+}

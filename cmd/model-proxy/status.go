@@ -25,11 +25,14 @@ func (a *app) statusCommand() *cobra.Command {
 	var f flags
 	var form format
 	var endpoint, key string
+	var live bool
 	cmd := &cobra.Command{Use: "status", Short: "Show how a running gateway is; exit 1 if it is unhealthy",
 		Long: `Show how a running gateway is; exit 1 if it is unhealthy or not there. It is
 asked over HTTP at --endpoint, else over NATS_URL, else by the control socket
 under --data. Over HTTP the details need a key: --key, else ADMIN_API_KEY or
-CLIENT_API_KEY.`,
+CLIENT_API_KEY. With --live only the one process at --endpoint is judged: a
+container's health check asks an ingress on its port, a worker or log sink on
+its --metrics-listen.`,
 		Example: "  model-proxy status\n  model-proxy status --endpoint https://llm.example.com --format json", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			env, snap, err := a.load(cmd, &f)
@@ -37,9 +40,14 @@ CLIENT_API_KEY.`,
 				return err
 			}
 			var report ingress.Report
-			if endpoint != "" {
+			switch {
+			case live && endpoint == "":
+				return usageError{errors.New("--live needs --endpoint: the address of the one process to ask")}
+			case live:
+				report, err = askEndpoint(cmd.Context(), endpoint, "")
+			case endpoint != "":
 				report, err = askEndpoint(cmd.Context(), endpoint, anyKey(env, key))
-			} else {
+			default:
 				report, err = askRunning(cmd.Context(), env, snap, f.data)
 			}
 			if err != nil {
@@ -61,6 +69,7 @@ CLIENT_API_KEY.`,
 	addFormat(fs, &form)
 	fs.StringVar(&endpoint, "endpoint", "", "the gateway's address, such as http://localhost:8000")
 	fs.StringVar(&key, "key", "", "client key or admin key for --endpoint")
+	fs.BoolVar(&live, "live", false, "ask only whether the process at --endpoint serves")
 	return cmd
 }
 
