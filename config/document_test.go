@@ -94,11 +94,12 @@ func FuzzReadFiles(f *testing.F) {
 			t.Errorf("valid provider without address or protocol: %+v", p)
 		}
 		d = parse("m.json", raw)
-		r := modelReader{document: d, env: env, providers: map[string]*Provider{"p": {Enabled: true, Keys: []Key{{}}}}, catalog: &catalog{}}
+		r := modelReader{document: d, env: env, providers: map[string]*Provider{"p": {Enabled: true, Keys: []Key{{}}}}, catalog: &catalog{}, prices: &PriceList{}}
 		if m := r.read(); d.valid() && d.root.kind == object && m.LogicalName == "" {
 			t.Errorf("valid model without a name")
 		}
 		newClientSet(Settings{}).addFromFile(parse("clients.json", raw), env, nil)
 		readCatalog(parse("catalog.json", raw))
+		readPrices(parse("prices.json", raw))
 	})
 }

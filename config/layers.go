@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-//go:embed providers/*.json models/*.json catalog.json
+//go:embed providers/*.json models/*.json catalog.json prices.json
 var shipped embed.FS
 
 // shippedDir stands for the embedded files' folder in messages.

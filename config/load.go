@@ -60,6 +60,7 @@ type loader struct {
 	hash   *revision
 
 	catalog   catalog
+	prices    PriceList
 	providers map[string]*Provider
 	leftOut   map[string]Problem // the first fault of providers that have one, by name
 	models    map[string]*Model
@@ -73,7 +74,7 @@ func newLoader(env *Environment, dirs []layer) *loader {
 }
 
 func (l *loader) load() error {
-	for _, step := range []func() error{l.loadCatalog, l.loadProviders, l.loadModels, l.loadClients} {
+	for _, step := range []func() error{l.loadCatalog, l.loadPrices, l.loadProviders, l.loadModels, l.loadClients} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -83,7 +84,7 @@ func (l *loader) load() error {
 
 func (l *loader) finish(strict bool) (*Snapshot, error) {
 	s := &Snapshot{
-		Settings: l.env.settings(), Providers: l.providers, Models: l.models, Dormant: l.dormant,
+		Settings: l.env.settings(), Prices: l.prices, Providers: l.providers, Models: l.models, Dormant: l.dormant,
 		Clients: l.clients.clients, Problems: sorted(l.problems),
 	}
 	if !slices.ContainsFunc(s.Clients, func(c *Client) bool { return !c.Disabled }) {
@@ -215,7 +216,7 @@ func (l *loader) loadModels() error {
 		if !d.valid() {
 			continue
 		}
-		r := &modelReader{document: d, env: l.env, providers: l.providers, leftOut: l.leftOut, catalog: &l.catalog}
+		r := &modelReader{document: d, env: l.env, providers: l.providers, leftOut: l.leftOut, catalog: &l.catalog, prices: &l.prices}
 		m := r.read()
 		if d.valid() {
 			l.models[name] = m

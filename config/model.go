@@ -55,6 +55,7 @@ type modelReader struct {
 	providers map[string]*Provider
 	leftOut   map[string]Problem // the first fault of providers that were left out
 	catalog   *catalog
+	prices    *PriceList
 	m         *Model
 	timers    Timers   // the model's own
 	causes    []string // why routes were skipped
@@ -152,6 +153,7 @@ func (r *modelReader) route(field string, f routeFile) *Route {
 		route.Keys = r.routeKeys(field, f)
 	}
 	route.Capabilities = r.catalog.capabilities(p, route.Model)
+	route.Price = r.prices.Find(p.Name, p.Vendor, route.Model)
 	return route
 }
 

@@ -16,6 +16,7 @@ type Snapshot struct {
 	Models    map[string]*Model    // by logical name
 	Clients   []*Client            // in configured order
 	Problems  []Problem            // what was left out, and warnings
+	Prices    PriceList
 
 	// Dormant are the shipped models that no configured key can serve, by
 	// logical name. They are not offered; their Unusable says what is missing.
@@ -146,4 +147,5 @@ type Route struct {
 	CooldownSeconds *int64
 	Weight          int
 	Capabilities    llm.Capabilities
+	Price           *Price `json:"-"` // nil if none is known; the files are in the revision
 }

@@ -264,22 +264,22 @@ func TestUsage(t *testing.T) {
 		b.requests = append(b.requests, r)
 	}
 	store1(t, s, b)
-	const header = "requests,errors,prompt_tokens,cached_read_tokens,cached_write_tokens,completion_tokens,reasoning_tokens,cost_nano_usd,p50_ms,p95_ms,p99_ms,ttft_p50_ms,ttft_p95_ms\n"
+	const header = "requests,errors,prompt_tokens,cached_read_tokens,cached_write_tokens,completion_tokens,reasoning_tokens,cost_nano_usd,p50_ms,p95_ms,p99_ms,ttft_p50_ms,ttft_p95_ms,unpriced\n"
 	tests := []struct {
 		by    []string
 		since time.Time
 		want  string
 	}{
-		{nil, time.Time{}, header + "100,10,1000,0,0,500,0,70,50,95,99,50,96\n"},
+		{nil, time.Time{}, header + "100,10,1000,0,0,500,0,70,50,95,99,50,96,90\n"},
 		{[]string{"client"}, time.Time{}, "client," + header +
-			"client-1,90,0,900,0,0,450,0,,55,96,100,56,96\n" +
-			"client-2,10,10,100,0,0,50,0,70,5,10,10,6,10\n"},
+			"client-1,90,0,900,0,0,450,0,,55,96,100,56,96,90\n" +
+			"client-2,10,10,100,0,0,50,0,70,5,10,10,6,10,0\n"},
 		{[]string{"provider", "hour"}, time.Time{}, "provider,hour," + header +
-			"groq,2026-11-22T15:00:00Z,50,10,500,0,0,250,0,70,25,48,50,26,48\n" +
-			"groq,2026-11-22T16:00:00Z,50,0,500,0,0,250,0,,75,98,100,76,98\n"},
+			"groq,2026-11-22T15:00:00Z,50,10,500,0,0,250,0,70,25,48,50,26,48,40\n" +
+			"groq,2026-11-22T16:00:00Z,50,0,500,0,0,250,0,,75,98,100,76,98,50\n"},
 		{[]string{"day", "model", "key"}, time.Date(2026, 11, 22, 16, 0, 0, 0, time.UTC), "day,model,key," + header +
-			"2026-11-22,glm,0123456789ab,50,0,500,0,0,250,0,,75,98,100,76,98\n"},
-		{nil, time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), header + "0,0,0,0,0,0,0,,,,,,\n"},
+			"2026-11-22,glm,0123456789ab,50,0,500,0,0,250,0,,75,98,100,76,98,50\n"},
+		{nil, time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), header + "0,0,0,0,0,0,0,,,,,,,0\n"},
 		{[]string{"model"}, time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), "model," + header},
 	}
 	for _, tt := range tests {

@@ -22,7 +22,7 @@ var groupings = map[string]string{
 
 // figures are the columns of Usage after those it groups by.
 var figures = slices.Concat([]string{"requests", "errors"}, names(tokenColumns),
-	[]string{"cost_nano_usd", "p50_ms", "p95_ms", "p99_ms", "ttft_p50_ms", "ttft_p95_ms"})
+	[]string{"cost_nano_usd", "p50_ms", "p95_ms", "p99_ms", "ttft_p50_ms", "ttft_p95_ms", "unpriced"})
 
 // group is the sum of some requests.
 type group struct {
@@ -31,7 +31,8 @@ type group struct {
 	errors   int64
 	tokens   [5]int64 // in the order of tokenColumns
 	cost     int64
-	priced   bool // at least one request has a cost
+	priced   bool  // at least one request has a cost
+	unpriced int64 // requests that used tokens and have none
 	total    []float64
 	ttft     []float64 // of the requests that had content
 }
@@ -130,6 +131,9 @@ func (g *group) add(failed int64, tokens *[5]int64, cost sql.NullInt64, total, t
 	}
 	g.cost += cost.Int64
 	g.priced = g.priced || cost.Valid
+	if !cost.Valid && (tokens[0] > 0 || tokens[3] > 0) { // prompt, completion
+		g.unpriced++
+	}
 	g.total = append(g.total, total)
 	if ttft > 0 { // 0: no content was ever written
 		g.ttft = append(g.ttft, ttft)
@@ -154,7 +158,7 @@ func (g *group) row() []any {
 		row = append(row, nil) // unknown, not free
 	}
 	return append(row, percentile(g.total, 0.50), percentile(g.total, 0.95), percentile(g.total, 0.99),
-		percentile(g.ttft, 0.50), percentile(g.ttft, 0.95))
+		percentile(g.ttft, 0.50), percentile(g.ttft, 0.95), g.unpriced)
 }
 
 // percentile returns the smallest of the sorted values that at least a share p

@@ -20,6 +20,7 @@ type attempt struct {
 	x      *convert.Exchange
 	status int
 	ttft   time.Duration
+	cost   int64 // nano-dollars, once it is known; see spend
 }
 
 // make makes the call and relays the answer. It returns nil when the answer was

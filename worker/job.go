@@ -25,11 +25,12 @@ type job struct {
 	began time.Time
 	walk  *router.Walk
 
-	attempts int       // made so far, over all deliveries
-	told     bool      // the attempt to come was announced with the acceptance
-	sent     bool      // an answer byte is on its way to the client
-	last     llm.Usage // of the newest attempt
-	open     *attempt  // announced as started and not yet finished
+	attempts int        // made so far, over all deliveries
+	told     bool       // the attempt to come was announced with the acceptance
+	sent     bool       // an answer byte is on its way to the client
+	last     llm.Usage  // of the newest attempt
+	bill     usage.Bill // of the attempts that have finished
+	open     *attempt   // announced as started and not yet finished
 }
 
 // serve makes attempts until the job is over.
@@ -172,7 +173,9 @@ func (j *job) stop(cause error) {
 }
 
 func (j *job) end(e *llm.Error) *bus.End {
-	return &bus.End{Err: e, Attempts: j.attempts, Usage: j.last}
+	end := &bus.End{Err: e, Attempts: j.attempts, Usage: j.last}
+	j.charge(end, &j.bill)
+	return end
 }
 
 // panicked ends a job whose serving has a bug: it costs that job only.

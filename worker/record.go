@@ -27,10 +27,13 @@ func (a *attempt) finish(outcome usage.Outcome, f *failure, action router.Action
 	rec := a.record()
 	rec.Outcome, rec.Action, rec.Status = outcome, string(action), a.status
 	rec.TTFTMS, rec.TotalMS = usage.MS(a.ttft), usage.MS(time.Since(a.began))
-	if used, ok := a.used(outcome); ok {
+	used, ok := a.used(outcome)
+	if ok {
 		j.last = used
-		rec.Spend = usage.SpendOf(used)
+		a.countUnpriced(used)
 	}
+	rec.Spend = a.spend(used, ok)
+	j.bill.Add(&rec.Spend)
 	if f != nil {
 		rec.ErrorType, rec.ErrorMessage, rec.Timer = f.kind, f.message, f.Timer
 		if outcome == usage.Cancelled || outcome == usage.Fenced {
@@ -51,7 +54,7 @@ func (a *attempt) entry(kind usage.Kind, rec *usage.Attempt) usage.Entry {
 	return usage.Entry{Kind: kind, Ingress: r.Ingress(), Left: time.Until(j.began.Add(r.TimeLeft)), Attempt: rec,
 		Request: &usage.Request{JobID: r.ID, Time: rec.Time, RequestID: r.RequestID, ClientID: r.Client, Endpoint: r.Endpoint,
 			ClientProtocol: r.Endpoint.Protocol(), Stream: r.Stream, Model: r.Model, ServedModel: a.step.LogicalModel,
-			ConfigRevision: j.snap.Revision, Provider: rec.Provider, UpstreamModel: rec.UpstreamModel, RouteID: rec.RouteID,
+			ConfigRevision: j.snap.Revision, PriceVersion: j.snap.Prices.Version, Provider: rec.Provider, UpstreamModel: rec.UpstreamModel, RouteID: rec.RouteID,
 			KeyFP: rec.KeyFP, Attempts: rec.Attempt, Deliveries: r.Number, IngressID: r.Ingress(), WorkerID: j.w.ID()}}
 }
 

@@ -167,6 +167,9 @@ func (a *attempt) close(part bus.Part) *failure {
 	j := a.job
 	j.last = a.x.Usage()
 	part.End = j.end(nil)
+	bill, spent := j.bill, a.spend(j.last, true)
+	bill.Add(&spent)
+	j.charge(part.End, &bill)
 	part.End.Finish = a.x.FinishReason()
 	if err := j.run.Send(part); err != nil {
 		return brokenOff(err)

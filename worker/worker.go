@@ -32,6 +32,9 @@ type Config struct {
 	Drain       time.Duration
 	Cut         <-chan struct{} // closed to end a drain at once
 	Log         *slog.Logger
+	// Unpriced is called, concurrently, for each attempt whose tokens nobody
+	// knows the price of, with the logical model; nil means that nobody counts.
+	Unpriced func(model string)
 }
 
 // Worker serves jobs. Run serves until its context ends.

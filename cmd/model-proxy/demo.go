@@ -54,7 +54,7 @@ func (a *app) greet(addr net.Addr, key string) {
 	_, port, _ := net.SplitHostPort(addr.String())
 	fmt.Fprintf(a.stdout, `
 model-proxy is running in front of a simulated provider: nothing leaves this machine.
-Rate limits are off in the demo. Models: demo-gpt (OpenAI), demo-claude (Anthropic).
+Rate limits are off in the demo and prices are made up. Models: demo-gpt (OpenAI), demo-claude (Anthropic).
 
   client key: %[2]s
 
@@ -70,6 +70,7 @@ Then, in another terminal: model-proxy records; model-proxy usage --by client,mo
 }
 
 func writeDemoConfig(dir, base string) error {
+	prices := map[string]any{}
 	for model, protocol := range demoModels {
 		name := "demo-" + protocol
 		provider := map[string]any{"name": name, "display_name": "Simulated " + protocol, "enabled": true, "vendor": protocol,
@@ -83,8 +84,9 @@ func writeDemoConfig(dir, base string) error {
 		if err := writeJSONFile(filepath.Join(dir, "models", model+".json"), route); err != nil {
 			return err
 		}
+		prices[name] = map[string]any{"simulated-" + protocol: map[string]float64{"input": 1, "output": 10}}
 	}
-	return nil
+	return writeJSONFile(filepath.Join(dir, "prices.json"), map[string]any{"date": "2026-01-01", "source": "made up for the demo", "providers": prices})
 }
 
 func writeJSONFile(name string, v any) error {

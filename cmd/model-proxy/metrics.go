@@ -44,6 +44,21 @@ func newCooldownEvents(s *config.Snapshot) *prometheus.CounterVec {
 	return events
 }
 
+// newUnpriced counts what nobody knows the price of. The count of every model
+// that has a route without a price begins at 0.
+func newUnpriced(s *config.Snapshot) *prometheus.CounterVec {
+	unpriced := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "model_proxy_unpriced_total",
+		Help: "Attempts that used tokens of a model without a price."}, []string{"model"})
+	for name, m := range s.Models {
+		for _, r := range m.Routes {
+			if r.Price == nil {
+				unpriced.WithLabelValues(name)
+			}
+		}
+	}
+	return unpriced
+}
+
 // cooldowns shows what rests, when scraped.
 type cooldowns struct {
 	keys     *keysvc.Service

@@ -180,7 +180,8 @@ func (n *node) startWorkers(ctx context.Context, count int) error {
 		Event: func(r llm.Rest) { events.WithLabelValues(r.Provider, string(r.Scope)).Inc() }})
 	n.keys = keys
 	conn.OnReconnect(keys.Rewatch)
-	n.registry.MustRegister(cooldowns{keys, n.source.Current})
+	unpriced := newUnpriced(n.source.Current())
+	n.registry.MustRegister(cooldowns{keys, n.source.Current}, unpriced)
 	n.start(ctx, "keys", keys.Run)
 	upstream := provider.New(provider.Options{})
 	pools := n.flags.pools
@@ -197,7 +198,8 @@ func (n *node) startWorkers(ctx context.Context, count int) error {
 			return err
 		}
 		w, err := worker.New(worker.Config{Replicas: n.bus.Replicas, Conn: conn, Snapshot: n.source.Current, Keys: keys, Upstream: upstream, Spool: spool,
-			Pools: pools, Concurrency: n.flags.concurrency, Drain: n.flags.drain, Cut: n.cut, Log: n.log})
+			Pools: pools, Concurrency: n.flags.concurrency, Drain: n.flags.drain, Cut: n.cut, Log: n.log,
+			Unpriced: func(model string) { unpriced.WithLabelValues(model).Inc() }})
 		if err != nil {
 			return err
 		}
