@@ -66,7 +66,7 @@ func (a *app) root() *cobra.Command {
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(a.runCommand(), a.ingressCommand(), a.workerCommand(), a.logsinkCommand(), a.mockCommand(),
-		a.recordsCommand(), a.usageCommand(), a.configCommand(), a.keysCommand(), a.modelsCommand(), a.addCommand(),
+		a.recordsCommand(), a.usageCommand(), a.configCommand(), a.keysCommand(), a.modelsCommand(), a.pricesCommand(), a.addCommand(),
 		a.statusCommand(), a.doctorCommand(), a.versionCommand())
 	wrongArgumentsAreUsage(root)
 	return root
