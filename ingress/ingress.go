@@ -20,6 +20,7 @@ import (
 	"model-proxy/internal/bus"
 	"model-proxy/internal/limit"
 	"model-proxy/internal/llm"
+	"model-proxy/internal/span"
 	"model-proxy/internal/usage"
 )
 
@@ -33,6 +34,7 @@ type Config struct {
 	MaxBodyMemory   int64 // of all bodies held at a time
 	Drain           time.Duration
 	Cut             <-chan struct{} // closed to end a drain at once
+	Tracer          *span.Tracer    // nil traces nothing
 	Log             *slog.Logger
 	// Components adds to /health/detailed what only the process knows. It
 	// replaces what the ingress says of a component of the same name. May be nil.

@@ -6,6 +6,7 @@ import (
 
 	"model-proxy/internal/bus"
 	"model-proxy/internal/llm"
+	"model-proxy/internal/span"
 	"model-proxy/internal/usage"
 )
 
@@ -21,13 +22,14 @@ func (q *request) finish(outcome usage.Outcome, e *llm.Error) {
 		q.grant.Settle(q.end.Usage.Prompt, q.end.Usage.Completion)
 	}
 	rec := q.record(outcome, e)
+	q.span.End(rec)
 	q.s.records.Add(usage.Entry{Kind: usage.KindRequest, Ingress: q.s.ID(), Request: rec})
 	if q.keepsBody() && (q.snap.Settings.LogBodies == "all" || outcome != usage.OK) {
 		q.s.records.Add(usage.Entry{Kind: usage.KindBody, Ingress: q.s.ID(),
 			Body: &usage.Body{JobID: q.job.ID, Request: q.job.Body, Response: q.kept}})
 	}
 	if outcome != usage.OK && outcome != usage.ClientGone {
-		q.s.cfg.Log.Info("request failed", "request_id", q.job.RequestID, "client", q.client.ID, "model", q.model,
+		q.s.cfg.Log.Info("request failed", "request_id", q.job.RequestID, span.LogAttr(q.job.Trace), "client", q.client.ID, "model", q.model,
 			"outcome", outcome, "status", q.status, "attempts", rec.Attempts, "error", e)
 	}
 	q.call.Close()
@@ -41,7 +43,7 @@ func (q *request) keepsBody() bool {
 func (q *request) record(outcome usage.Outcome, e *llm.Error) *usage.Request {
 	state := q.call.State()
 	rec := &usage.Request{
-		JobID: q.job.ID, Time: usage.At(q.read), RequestID: q.job.RequestID, TraceID: traceID(q.job.Trace),
+		JobID: q.job.ID, Time: usage.At(q.read), RequestID: q.job.RequestID, TraceID: span.TraceID(q.job.Trace),
 		ClientID: q.client.ID, Endpoint: q.endpoint, ClientProtocol: q.protocol, Stream: q.stream, Priority: q.job.Lane,
 		Model: q.model, ConfigRevision: q.snap.Revision, Attempts: state.Attempts, Deliveries: state.Deliveries,
 		Outcome: outcome, Status: q.status, QueueMS: usage.MS(state.QueueTime), TTFTMS: usage.MS(q.ttft),
@@ -73,14 +75,6 @@ func (q *request) record(outcome usage.Outcome, e *llm.Error) *usage.Request {
 	return rec
 }
 
-// traceID is the second field of a traceparent.
-func traceID(traceparent string) string {
-	if parts := strings.Split(traceparent, "-"); len(parts) == 4 {
-		return parts[1]
-	}
-	return ""
-}
-
 // recordLoss reports an attempt whose worker is gone.
 func (s *Server) recordLoss(l bus.Loss) {
 	a := &usage.Attempt{JobID: l.Job.ID, Attempt: l.Number, Time: usage.At(l.Begun), RequestID: l.Job.RequestID,
@@ -91,5 +85,6 @@ func (s *Server) recordLoss(l bus.Loss) {
 		a.Provider, a.UpstreamModel, a.RouteID, a.KeyFP, a.UpstreamProtocol = k.Provider, k.UpstreamModel, k.RouteID, k.KeyFP, k.UpstreamProtocol
 	}
 	s.records.Add(usage.Entry{Kind: usage.KindLost, Ingress: s.ID(), Left: time.Until(l.Job.Deadline), Attempt: a})
-	s.cfg.Log.Warn("worker lost", "worker", l.Worker, "request_id", l.Job.RequestID, "attempt", l.Number)
+	s.cfg.Tracer.Lost(l)
+	s.cfg.Log.Warn("worker lost", "worker", l.Worker, "request_id", l.Job.RequestID, span.LogAttr(l.Job.Trace), "attempt", l.Number)
 }

@@ -107,7 +107,7 @@ func (q *request) frame(f bus.Frame) (over bool) {
 	if f.End.Refused != "" {
 		q.call.Close()
 		q.giveBack()
-		q.s.refuse(q.w, q.protocol, &rejection{f.End.Err, string(f.End.Refused)})
+		q.refuse(q.w, &rejection{f.End.Err, string(f.End.Refused)})
 		return true
 	}
 	if f.End.Err != nil {

@@ -11,6 +11,7 @@ import (
 	"model-proxy/internal/bus"
 	"model-proxy/internal/limit"
 	"model-proxy/internal/llm"
+	"model-proxy/internal/span"
 )
 
 // request is one client's request on its way. It belongs to the goroutine that
@@ -28,6 +29,7 @@ type request struct {
 	grant *limit.Grant
 	job   *bus.Job
 	call  *bus.Call
+	span  *span.Request
 
 	answer
 }
@@ -35,26 +37,39 @@ type request struct {
 // serve handles every endpoint that takes requests for models.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 	q := &request{s: s, endpoint: e.Endpoint, protocol: e.Protocol()}
+	came := time.Now()
 	id, ours := setRequestID(w, r, q.protocol)
 	q.jobID = id // one id for both where the client has none of its own
 	if !ours {
 		q.jobID = newID()
 	}
 	if no := q.admit(w, r, e.mode, id); no != nil {
-		s.refuse(w, q.protocol, no)
+		if q.client != nil { // a stranger's requests leave no trace
+			q.span = s.cfg.Tracer.Request(r, came)
+		}
+		q.refuse(w, no)
 		return
 	}
 	s.inFlight.Add(1)
 	s.metrics.inFlight.Add(1)
+	q.span = s.cfg.Tracer.Request(r, came)
+	publication := q.span.Publish(q.job)
 	var err error
 	q.call, err = s.bus.Submit(q.job)
+	publication.End(err)
 	if err != nil {
-		s.cfg.Log.Error("not published", "request_id", id, "error", err)
+		s.cfg.Log.Error("not published", "request_id", id, span.LogAttr(q.job.Trace), "error", err)
 		q.giveBack()
-		s.refuse(w, q.protocol, reject(rejectBus, llm.Unavailable, "the queue cannot be reached at the moment"))
+		q.refuse(w, reject(rejectBus, llm.Unavailable, "the queue cannot be reached at the moment"))
 		return
 	}
 	q.relay(w, r)
+}
+
+// refuse answers the request before it came to the queue.
+func (q *request) refuse(w http.ResponseWriter, no *rejection) {
+	q.span.Refused(no.reason, no.HTTPStatus(q.protocol))
+	q.s.refuse(w, q.protocol, no)
 }
 
 // admit checks everything that can turn a request away, and takes what the
@@ -112,8 +127,10 @@ func (q *request) route(w http.ResponseWriter, r *http.Request, mode streamMode,
 	if v := r.Header["X-Model-Proxy-Conversion-Mode"]; len(v) > 0 {
 		job.Mode = string(convert.ParseMode(v[0]))
 	}
-	if v := r.Header["Traceparent"]; len(v) > 0 && len(v[0]) <= 64 {
-		job.Trace = v[0]
+	if v := r.Header["Traceparent"]; len(v) > 0 { // its id goes into the records also where nothing is traced
+		if _, ok := span.Parent(v[0]); ok {
+			job.Trace = v[0]
+		}
 	}
 	q.job = job
 	return nil

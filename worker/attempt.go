@@ -8,6 +8,7 @@ import (
 	"model-proxy/convert"
 	"model-proxy/internal/llm"
 	"model-proxy/internal/provider"
+	"model-proxy/internal/span"
 	"model-proxy/router"
 )
 
@@ -21,6 +22,7 @@ type attempt struct {
 	status int
 	ttft   time.Duration
 	cost   int64 // nano-dollars, once it is known; see spend
+	span   *span.Attempt
 }
 
 // make makes the call and relays the answer. It returns nil when the answer was
@@ -40,11 +42,11 @@ func (a *attempt) make() *failure {
 		return refusedHere(asError(err))
 	}
 	a.x = x
-	a.start()
 	url := route.URL(x.Endpoint())
 	if in.Stream {
 		url = route.StreamURL(x.Endpoint())
 	}
+	a.start(url)
 	answer, err := j.w.cfg.Upstream.Do(j.run.Context(), provider.Call{
 		URL: url, Header: a.header(in), Body: x.Body(), Stream: in.Stream, Secret: a.step.Key.Secret,
 		KeyHeader: route.Provider.KeyHeader, KeyFormat: route.Provider.KeyFormat, Timers: a.step.Timers,

@@ -13,6 +13,7 @@ import (
 	"model-proxy/convert"
 	"model-proxy/internal/bus"
 	"model-proxy/internal/llm"
+	"model-proxy/internal/span"
 	"model-proxy/internal/usage"
 	"model-proxy/router"
 )
@@ -24,6 +25,7 @@ type job struct {
 	snap  *config.Snapshot // the one it was taken with routes it to its end
 	began time.Time
 	walk  *router.Walk
+	span  *span.Process
 
 	attempts int        // made so far, over all deliveries
 	told     bool       // the attempt to come was announced with the acceptance
@@ -31,6 +33,7 @@ type job struct {
 	last     llm.Usage  // of the newest attempt
 	bill     usage.Bill // of the attempts that have finished
 	open     *attempt   // announced as started and not yet finished
+	cause    string     // error type of the newest attempt that failed, over all deliveries
 }
 
 // serve makes attempts until the job is over.
@@ -147,6 +150,7 @@ func (j *job) unroutable(err error) {
 	if again {
 		e = llm.NewError(llm.Unavailable, "the worker does not know the model "+fmt.Sprintf("%q", j.run.Model)+" yet")
 	}
+	j.span.Failed(string(e.Kind))
 	_ = j.run.Send(bus.Part{End: &bus.End{Err: e, Attempts: j.run.Attempts, Again: again}}) // an end is sent in any case
 }
 
@@ -159,11 +163,13 @@ func (j *job) estimate() {
 
 // fail ends the job with what the client is told.
 func (j *job) fail(e *llm.Error) {
+	j.span.Failed(string(e.Kind))
 	_ = j.run.Send(bus.Part{End: j.end(e)}) // an end is sent in any case
 }
 
 // stop ends a job that nobody wants any more, or that may not go on here.
 func (j *job) stop(cause error) {
+	j.span.Failed(string(stoppedOutcome(cause)))
 	end := j.end(nil)
 	end.Cancelled = true
 	if errors.Is(cause, bus.ErrStopped) {
@@ -180,7 +186,7 @@ func (j *job) end(e *llm.Error) *bus.End {
 
 // panicked ends a job whose serving has a bug: it costs that job only.
 func (j *job) panicked(p any) {
-	j.w.cfg.Log.Error("panic while serving a job", "request_id", j.run.RequestID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	j.w.cfg.Log.Error("panic while serving a job", "request_id", j.run.RequestID, span.LogAttr(j.run.Trace), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	if a := j.open; a != nil {
 		a.finish(usage.Error, &failure{message: "internal error"}, "")
 	}

@@ -5,15 +5,18 @@ import (
 
 	"model-proxy/convert"
 	"model-proxy/internal/llm"
+	"model-proxy/internal/span"
 	"model-proxy/internal/usage"
 	"model-proxy/router"
 )
 
-// start reports that the upstream is about to be called.
-func (a *attempt) start() {
-	j := a.job
+// start reports that the upstream is about to be called at an address.
+func (a *attempt) start(url string) {
+	j, rec := a.job, a.record()
 	j.open = a
-	j.w.records.Add(a.entry(usage.KindStarted, a.record()))
+	a.span = j.span.Attempt(span.Call{Record: rec, Endpoint: j.run.Endpoint, Vendor: a.step.Route.Provider.Vendor, ServedModel: a.step.LogicalModel,
+		URL: url, Stream: j.run.Stream, Body: a.x.Body(), RetryCause: j.cause, Began: a.began})
+	j.w.records.Add(a.entry(usage.KindStarted, rec))
 }
 
 // finish reports how the attempt ended. An attempt that convert refused was
@@ -40,9 +43,11 @@ func (a *attempt) finish(outcome usage.Outcome, f *failure, action router.Action
 			rec.ErrorType, rec.ErrorMessage, rec.Timer = string(outcome), f.err.Error(), ""
 		}
 	}
+	a.span.End(rec, span.Answer{ID: a.x.ResponseID(), Model: a.x.ResponseModel(), Finish: a.x.FinishReason()})
 	j.w.records.Add(a.entry(usage.KindFinished, rec))
 	if outcome != usage.OK {
-		j.w.cfg.Log.Info("attempt failed", "request_id", j.run.RequestID, "attempt", rec.Attempt, "provider", rec.Provider,
+		j.cause = rec.ErrorType
+		j.w.cfg.Log.Info("attempt failed", "request_id", j.run.RequestID, span.LogAttr(j.run.Trace), "attempt", rec.Attempt, "provider", rec.Provider,
 			"model", rec.UpstreamModel, "key", rec.KeyFP, "outcome", outcome, "status", rec.Status, "action", rec.Action, "error", rec.ErrorMessage)
 	}
 }
@@ -52,7 +57,7 @@ func (a *attempt) finish(outcome usage.Outcome, f *failure, action router.Action
 func (a *attempt) entry(kind usage.Kind, rec *usage.Attempt) usage.Entry {
 	j, r := a.job, a.job.run
 	return usage.Entry{Kind: kind, Ingress: r.Ingress(), Left: time.Until(j.began.Add(r.TimeLeft)), Attempt: rec,
-		Request: &usage.Request{JobID: r.ID, Time: rec.Time, RequestID: r.RequestID, ClientID: r.Client, Endpoint: r.Endpoint,
+		Request: &usage.Request{JobID: r.ID, Time: rec.Time, RequestID: r.RequestID, TraceID: span.TraceID(r.Trace), ClientID: r.Client, Endpoint: r.Endpoint,
 			ClientProtocol: r.Endpoint.Protocol(), Stream: r.Stream, Model: r.Model, ServedModel: a.step.LogicalModel,
 			ConfigRevision: j.snap.Revision, PriceVersion: j.snap.Prices.Version, Provider: rec.Provider, UpstreamModel: rec.UpstreamModel, RouteID: rec.RouteID,
 			KeyFP: rec.KeyFP, Attempts: rec.Attempt, Deliveries: r.Number, IngressID: r.Ingress(), WorkerID: j.w.ID()}}

@@ -15,6 +15,7 @@ import (
 	"model-proxy/internal/bus"
 	"model-proxy/internal/limit"
 	"model-proxy/internal/provider"
+	"model-proxy/internal/span"
 	"model-proxy/internal/usage"
 	"model-proxy/keysvc"
 )
@@ -31,6 +32,7 @@ type Config struct {
 	Concurrency int
 	Drain       time.Duration
 	Cut         <-chan struct{} // closed to end a drain at once
+	Tracer      *span.Tracer    // nil traces nothing
 	Log         *slog.Logger
 	// Unpriced is called, concurrently, for each attempt whose tokens nobody
 	// knows the price of, with the logical model; nil means that nobody counts.
@@ -79,6 +81,11 @@ func (w *Worker) Run(ctx context.Context) error {
 // handle serves one job.
 func (w *Worker) handle(r *bus.Run) {
 	j := &job{w: w, run: r, snap: w.cfg.Snapshot(), began: time.Now()}
+	j.span = w.cfg.Tracer.Process(&r.Delivery, w.ID(), j.began)
+	defer j.span.End()
+	if r.Attempts > 0 {
+		j.cause = string(usage.WorkerLost)
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			j.panicked(p)

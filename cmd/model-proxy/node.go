@@ -29,6 +29,7 @@ import (
 	"model-proxy/internal/bus"
 	"model-proxy/internal/llm"
 	"model-proxy/internal/provider"
+	"model-proxy/internal/telemetry"
 	"model-proxy/internal/usage"
 	"model-proxy/keysvc"
 	"model-proxy/logsink"
@@ -44,8 +45,9 @@ type node struct {
 	server   *bus.Server // embedded, nil with NATS_URL
 	bus      bus.Config
 	registry *prometheus.Registry
-	cut      chan struct{} // closed by the second signal
-	up       chan struct{} // closed once every role has started
+	traces   *telemetry.Traces // nil if none are asked for
+	cut      chan struct{}     // closed by the second signal
+	up       chan struct{}     // closed once every role has started
 
 	ingress *ingress.Server  // nil if this process has none
 	keys    *keysvc.Service  // nil in a process without workers
@@ -86,6 +88,9 @@ func (a *app) newNode(cmd *cobra.Command, f flags) (*node, error) {
 			continue
 		}
 		log.Error("configuration: left out", "problem", p.Error())
+	}
+	if n.traces, err = telemetry.NewTraces(env.Lookup, version, log); err != nil {
+		return nil, usageError{err}
 	}
 	tuneMemory(env)
 	n.bus = busConfig(env, log)
@@ -198,7 +203,7 @@ func (n *node) startWorkers(ctx context.Context, count int) error {
 			return err
 		}
 		w, err := worker.New(worker.Config{Replicas: n.bus.Replicas, Conn: conn, Snapshot: n.source.Current, Keys: keys, Upstream: upstream, Spool: spool,
-			Pools: pools, Concurrency: n.flags.concurrency, Drain: n.flags.drain, Cut: n.cut, Log: n.log,
+			Pools: pools, Concurrency: n.flags.concurrency, Drain: n.flags.drain, Cut: n.cut, Tracer: n.traces.Tracer(), Log: n.log,
 			Unpriced: func(model string) { unpriced.WithLabelValues(model).Inc() }})
 		if err != nil {
 			return err
@@ -268,7 +273,7 @@ func (n *node) startIngress(ctx context.Context) (net.Addr, error) {
 	}
 	v := n.env.Vars
 	in, err := ingress.New(ingress.Config{Conn: conn, Snapshot: n.source.Current, Spool: spool, Replicas: n.bus.Replicas,
-		MaxRequestBytes: v.MaxRequestBytes, MaxBodyMemory: bodyMemory(v.MaxBodyMemory), Drain: n.flags.drain, Cut: n.cut, Log: n.log,
+		MaxRequestBytes: v.MaxRequestBytes, MaxBodyMemory: bodyMemory(v.MaxBodyMemory), Drain: n.flags.drain, Cut: n.cut, Tracer: n.traces.Tracer(), Log: n.log,
 		Components: n.components, Mount: func(r *httprouter.Router) { mount(r, pages) }})
 	if err != nil {
 		return nil, err
@@ -370,11 +375,19 @@ func (n *node) reported(err error) {
 	n.log.Info("configuration reloaded", "revision", n.source.Current().Revision)
 }
 
+// lastSpansWithin is how long a collector may take for the last spans.
+const lastSpansWithin = 3 * time.Second
+
 // shutdown stops the stages one after the other, the newest first.
 func (n *node) shutdown() error {
 	for _, s := range slices.Backward(n.stages) {
 		s.stop()
 		<-s.done
+	}
+	last, end := context.WithTimeout(context.Background(), lastSpansWithin)
+	defer end()
+	if err := n.traces.Close(last); err != nil {
+		n.log.Warn("spans lost", "error", err)
 	}
 	for _, c := range n.conns {
 		c.Close()

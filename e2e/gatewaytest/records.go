@@ -16,6 +16,7 @@ import (
 type RequestRow struct {
 	JobID            string  `json:"job_id"`
 	RequestID        string  `json:"request_id"`
+	TraceID          string  `json:"trace_id"`
 	Outcome          string  `json:"outcome"`
 	Status           int     `json:"status"`
 	ErrorType        string  `json:"error_type"`
