@@ -24,7 +24,7 @@ func buildChatAnswer(c *conversion, dst []byte, a *llm.Answer) []byte {
 	o.key("finish_reason").str(c.finishReason(a.Stop))
 	o.close('}')
 	o.close(']')
-	if u := c.x.Usage(); u.Source == llm.UsageProvider {
+	if u := c.x.Whole(c.x.Usage()); u.Source == llm.UsageProvider {
 		o.key("usage")
 		appendChatUsage(o, u)
 	}

@@ -194,7 +194,7 @@ func (w *chatWriter) stop(dst []byte, s llm.Stop, n *int) []byte {
 		w.head(&o)
 		o.key("choices").lit("[]")
 		o.key("usage")
-		appendChatUsage(&o, w.c.x.Usage())
+		appendChatUsage(&o, w.c.x.Whole(w.c.x.Usage()))
 		o.close('}')
 		dst = append(o.b, "\n\n"...)
 	}

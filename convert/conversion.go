@@ -93,6 +93,7 @@ type conversion struct {
 	response     []byte            // of Responses, as the last event told it to a client of the same protocol
 	prompt       int64             // estimated tokens of the request
 	prefill      string            // what the answer may repeat at its start
+	pause        *pause            // nil where the upstream pauses no answers
 }
 
 // unsupported refuses a pair of protocols that cannot be converted.
@@ -137,6 +138,7 @@ func (x *Exchange) convertRequest() ([]byte, error) {
 	if !e.Empty() {
 		body = e.Append(nil, body)
 	}
+	c.pause = newPause(x, body)
 	return body, nil
 }
 
@@ -145,6 +147,9 @@ func (c *conversion) answer(dst []byte, body []byte) ([]byte, error) {
 	a, err := c.target.parseAnswer(c, body)
 	if err != nil {
 		return dst, err
+	}
+	if a = c.pause.join(a); a == nil {
+		return dst, nil
 	}
 	c.mendAnswer(a)
 	dst = c.writeAnswer(dst, a)
@@ -225,8 +230,9 @@ func (s *Stream) convert(dst []byte, data []byte, r reading) ([]byte, Emitted, e
 		v.chunks, err = v.reader.read(v.chunks, data)
 	}
 	if err == nil && r.done {
-		s.done = true
 		v.chunks, err = v.reader.finish(v.chunks)
+		s.done = !s.x.Paused()
+		s.finished = s.finished && s.done
 	}
 	dst = s.emit(dst, &out)
 	if err != nil {

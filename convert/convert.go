@@ -69,6 +69,7 @@ type Exchange struct {
 	body     []byte
 	warnings []Warning
 	seen     seen
+	before   llm.Usage // of the calls before this one, where an answer takes several
 
 	// hideUsage: the usage of the stream was asked for here, not by the client,
 	// who must not see it.
@@ -115,7 +116,7 @@ var endpointOf = map[llm.Protocol]llm.Endpoint{
 // plain answer join the list once it was read.
 func (x *Exchange) Warnings() []Warning { return x.warnings }
 
-// Usage is what the attempt used. Until the upstream has said so, and where it
+// Usage is what the call used. Until the upstream has said so, and where it
 // never does, the numbers come from the lengths of what went to and fro.
 func (x *Exchange) Usage() llm.Usage {
 	if x.conv != nil {

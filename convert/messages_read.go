@@ -39,7 +39,9 @@ func (r *messagesReader) read(dst []llm.Chunk, data []byte) ([]llm.Chunk, *llm.E
 // start begins the message. A second start is an upstream's own retry: harmless
 // as long as nothing of the first was shown.
 func (r *messagesReader) start(dst []llm.Chunk, m []byte) ([]llm.Chunk, *llm.Error) {
-	if r.started {
+	if p := r.c.pause; p != nil && p.continued {
+		p.continued = false
+	} else if r.started {
 		if r.shown {
 			return dst, cutError("the provider began its answer again", nil)
 		}
@@ -76,6 +78,9 @@ func (r *messagesReader) openBlock(dst []llm.Chunk, v []byte) []llm.Chunk {
 	dst = r.closeBlock(r.begin(dst, nil))
 	b, text := answerBlock(v)
 	r.open, r.shown, r.kind, r.whole = true, true, b.Kind, text != "" && b.Kind == llm.BlockCall
+	if r.c.pause != nil {
+		r.c.pause.block.open(v)
+	}
 	r.signature, r.notes = b.Signature, b.Annotations
 	b.Annotations = nil
 	if b.Kind == llm.BlockThinking {
@@ -139,6 +144,9 @@ func (r *messagesReader) delta(dst []llm.Chunk, d []byte) []llm.Chunk {
 	if !r.open {
 		return dst
 	}
+	if r.c.pause != nil {
+		r.c.pause.block.delta(d)
+	}
 	var text string
 	switch str(rawjson.Get(d, "type")) {
 	case "text_delta":
@@ -167,11 +175,18 @@ func (r *messagesReader) closeBlock(dst []llm.Chunk) []llm.Chunk {
 		return dst
 	}
 	r.open = false
+	if p := r.c.pause; p != nil {
+		p.content = p.block.appendTo(p.content)
+	}
 	return append(dst, llm.Chunk{Kind: llm.ChunkClose, Block: llm.Block{Signature: r.signature, Annotations: r.notes}})
 }
 
 func (r *messagesReader) finish(dst []llm.Chunk) ([]llm.Chunk, *llm.Error) {
 	dst = r.closeBlock(r.begin(dst, nil))
+	if r.c.pause.take(r.stop) {
+		r.stop = llm.Stop{}
+		return dst, nil
+	}
 	return append(dst, llm.Chunk{Kind: llm.ChunkStop, Stop: r.stop}), nil
 }
 

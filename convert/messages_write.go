@@ -56,7 +56,7 @@ func (w *messagesWriter) write(dst []byte, c llm.Chunk, n *int) []byte {
 		appendStop(o, c.Stop)
 		o.close('}')
 		o.key("usage")
-		appendMessagesUsage(o, w.c.x.Usage())
+		appendMessagesUsage(o, w.c.x.Whole(w.c.x.Usage()))
 	})
 	return w.event(dst, n, "message_stop", func(*build) {})
 }
@@ -219,7 +219,7 @@ func buildMessagesAnswer(c *conversion, dst []byte, a *llm.Answer) []byte {
 // toldUsage is the usage the upstream told: zeros where it told none, because
 // Messages demands numbers.
 func (c *conversion) toldUsage() llm.Usage {
-	if u := c.x.Usage(); u.Source == llm.UsageProvider {
+	if u := c.x.Whole(c.x.Usage()); u.Source == llm.UsageProvider {
 		return u
 	}
 	return llm.Usage{}

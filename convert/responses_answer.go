@@ -271,7 +271,7 @@ func (c *conversion) appendResponse(o *build, id, status string, output []byte, 
 	o.comma()
 	o.b = append(o.b, c.settingsEcho()...)
 	o.key("usage")
-	if u := c.x.Usage(); status != "in_progress" && u.Source == llm.UsageProvider {
+	if u := c.x.Whole(c.x.Usage()); status != "in_progress" && u.Source == llm.UsageProvider {
 		appendResponsesUsage(o, u)
 	} else {
 		o.lit("null")

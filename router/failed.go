@@ -7,8 +7,8 @@ import (
 	"model-proxy/internal/llm"
 )
 
-// Served ends the walk: the last step's attempt answered the request. The
-// first content came firstToken after the attempt began.
+// Served ends the walk: the last step's attempt answered the request, or gave a
+// part of an answer that Continue goes on with. The first content came firstToken after the attempt began.
 func (w *Walk) Served(firstToken time.Duration) llm.Report {
 	r := w.report(llm.HealthServed)
 	r.FirstToken = firstToken

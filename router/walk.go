@@ -233,9 +233,16 @@ func (w *Walk) choose(now time.Time, pool Pool, r *config.Route, model string, a
 
 // repeat makes the last step again, with the tool results supplied.
 func (w *Walk) repeat(now time.Time) Step {
+	w.step.SupplyToolResults = true
+	return w.Continue(now)
+}
+
+// Continue makes the last step again, for the rest of an answer that its
+// upstream has paused: only there it can go on.
+func (w *Walk) Continue(now time.Time) Step {
 	w.attempt++
 	w.begun = now
-	w.step.Attempt, w.step.Wait, w.step.SupplyToolResults = w.attempt, 0, true
+	w.step.Attempt, w.step.Wait = w.attempt, 0
 	w.step.Timers = w.timers(w.step.Route, now)
 	return w.step
 }

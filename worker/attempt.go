@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -19,6 +20,8 @@ type attempt struct {
 	began time.Time
 
 	x      *convert.Exchange
+	s      *convert.Stream // of an answer that comes as events
+	rest   bool            // it is the rest of a paused answer
 	status int
 	ttft   time.Duration
 	cost   int64 // nano-dollars, once it is known; see spend
@@ -26,10 +29,29 @@ type attempt struct {
 }
 
 // make makes the call and relays the answer. It returns nil when the answer was
-// given whole, and then the job is over.
+// given whole, and then the job is over, or when the upstream has paused it.
 func (a *attempt) make() *failure {
-	j := a.job
-	in := j.input()
+	in := a.job.input()
+	if err := a.convert(in); err != nil {
+		return refusedHere(asError(err))
+	}
+	answer, err := a.call(in)
+	if err != nil {
+		return brokenOff(err)
+	}
+	defer answer.Close()
+	a.status = answer.Status
+	if answer.Status < 200 || answer.Status > 299 {
+		return a.refusedThere(answer)
+	}
+	return a.relay(answer)
+}
+
+// convert prepares the request. The rest of a paused answer has been prepared.
+func (a *attempt) convert(in convert.Input) error {
+	if a.x != nil {
+		return nil
+	}
 	if a.step.SupplyToolResults {
 		if fixed, ok := convert.SupplyToolResults(in.Client, in.Body); ok {
 			in.Body = fixed
@@ -39,31 +61,49 @@ func (a *attempt) make() *failure {
 	x, err := convert.New(in, convert.Target{Protocol: a.step.Protocol, Provider: route.Provider.Name, Vendor: route.Provider.Vendor,
 		Model: route.Model, Defaults: route.Provider.DefaultParameters, Capabilities: route.Capabilities, Quirks: route.Provider.Quirks})
 	if err != nil {
-		return refusedHere(asError(err))
+		return err
 	}
 	a.x = x
-	url := route.URL(x.Endpoint())
+	return nil
+}
+
+func (a *attempt) call(in convert.Input) (*provider.Answer, error) {
+	j, route := a.job, a.step.Route
+	url := route.URL(a.x.Endpoint())
 	if in.Stream {
-		url = route.StreamURL(x.Endpoint())
+		url = route.StreamURL(a.x.Endpoint())
 	}
 	a.start(url)
-	answer, err := j.w.cfg.Upstream.Do(j.run.Context(), provider.Call{
-		URL: url, Header: a.header(in), Body: x.Body(), Stream: in.Stream, Secret: a.step.Key.Secret,
+	return j.w.cfg.Upstream.Do(j.run.Context(), provider.Call{
+		URL: url, Header: a.header(in), Body: a.x.Body(), Stream: in.Stream, Secret: a.step.Key.Secret,
 		KeyHeader: route.Provider.KeyHeader, KeyFormat: route.Provider.KeyFormat, Timers: a.step.Timers,
 		Deadline: j.began.Add(j.run.TimeLeft),
 	})
-	if err != nil {
-		return brokenOff(err)
+}
+
+// relay gives the answer to the client, in the form it comes in.
+func (a *attempt) relay(answer *provider.Answer) *failure {
+	events := answer.EventStream()
+	if a.rest && events != (a.s != nil) {
+		return brokenOff(errChangedForm)
 	}
-	defer answer.Close()
-	a.status = answer.Status
-	if answer.Status < 200 || answer.Status > 299 {
-		return a.refusedThere(answer)
+	if !events {
+		return a.plain(answer)
 	}
-	if answer.EventStream() {
-		return a.stream(answer)
+	if a.s == nil {
+		a.s = a.x.Stream()
 	}
-	return a.plain(answer)
+	return a.stream(answer)
+}
+
+// errChangedForm: of one answer a part came as events and a part whole.
+var errChangedForm = errors.New("the upstream went on with its answer in another form")
+
+// next is the attempt that gets the rest of an answer which the upstream has
+// paused. Both are calls of their own, with a record each.
+func (a *attempt) next(step router.Step) *attempt {
+	a.x.Continue()
+	return &attempt{job: a.job, step: step, began: time.Now(), x: a.x, s: a.s, rest: true}
 }
 
 // header is what the upstream gets besides the key: what clients may pass on,

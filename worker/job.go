@@ -110,10 +110,10 @@ func (j *job) try(s router.Step) (over bool) {
 	}
 	j.attempts = s.Attempt
 	a := &attempt{job: j, step: s, began: time.Now()}
-	grant, failure := j.reserve(s)
-	if failure == nil {
-		failure = a.make()
-		j.settle(grant)
+	failure := j.attempt(a)
+	for failure == nil && a.x.Paused() {
+		a = j.rest(a)
+		failure = j.attempt(a)
 	}
 	if failure == nil {
 		return true
@@ -136,6 +136,28 @@ func (j *job) try(s router.Step) (over bool) {
 	}
 	j.fail(final)
 	return true
+}
+
+// attempt makes an attempt within the limits of its key.
+func (j *job) attempt(a *attempt) *failure {
+	grant, failure := j.reserve(a.step)
+	if failure != nil {
+		return failure
+	}
+	failure = a.make()
+	j.settle(grant)
+	return failure
+}
+
+// rest closes an attempt whose upstream has paused its answer and announces the
+// one that gets more of it.
+func (j *job) rest(a *attempt) *attempt {
+	a.finish(usage.OK, nil, "")
+	j.w.cfg.Keys.Report(j.walk.Served(a.ttft))
+	step := j.walk.Continue(time.Now())
+	j.attempts = step.Attempt
+	j.run.Attempt(j.announce(step, nil))
+	return a.next(step)
 }
 
 // unroutable ends a job that no route can be found for. A model that this

@@ -32,7 +32,7 @@ func (a *attempt) finish(outcome usage.Outcome, f *failure, action router.Action
 	rec.TTFTMS, rec.TotalMS = usage.MS(a.ttft), usage.MS(time.Since(a.began))
 	used, ok := a.used(outcome)
 	if ok {
-		j.last = used
+		j.last = a.x.Whole(used)
 		a.countUnpriced(used)
 	}
 	rec.Spend = a.spend(used, ok)

@@ -29,6 +29,9 @@ func (a *attempt) plain(answer *provider.Answer) *failure {
 		return a.misanswered(err, body)
 	}
 	a.ttft = time.Since(a.began)
+	if a.x.Paused() {
+		return nil
+	}
 	head := a.head(answer)
 	if !a.job.run.Stream {
 		head.ContentLength = int64(len(out))
@@ -43,8 +46,7 @@ func (a *attempt) plain(answer *provider.Answer) *failure {
 // stream relays an answer event by event. Nothing is sent before the first
 // event: until then another upstream may still answer.
 func (a *attempt) stream(answer *provider.Answer) *failure {
-	j := a.job
-	s := a.x.Stream()
+	j, s := a.job, a.s
 	var out []byte
 	for {
 		events, err := answer.Next()
@@ -83,19 +85,22 @@ func (a *attempt) stream(answer *provider.Answer) *failure {
 			part.Head, part.Data = a.headOnce(answer), out
 			return a.close(part)
 		}
-		if part.Events == 0 && !j.sent {
+		if part.Events == 0 && !j.sent && !a.x.Paused() {
 			if len(out) > maxPreamble {
 				out = out[:0]
 			}
 			continue // comments alone are no answer
 		}
-		if len(out) == 0 {
-			continue
+		if len(out) > 0 {
+			if err := a.send(answer, part, out); err != nil {
+				return brokenOff(err)
+			}
+			out = out[:0]
 		}
-		if err := a.send(answer, part, out); err != nil {
-			return brokenOff(err)
+		if a.x.Paused() {
+			answer.Finish()
+			return nil
 		}
-		out = out[:0]
 	}
 }
 
@@ -165,9 +170,9 @@ func (a *attempt) head(answer *provider.Answer) *bus.Head {
 // close sends the last part with the job's end, and records the attempt.
 func (a *attempt) close(part bus.Part) *failure {
 	j := a.job
-	j.last = a.x.Usage()
+	j.last = a.x.Whole(a.x.Usage())
 	part.End = j.end(nil)
-	bill, spent := j.bill, a.spend(j.last, true)
+	bill, spent := j.bill, a.spend(a.x.Usage(), true)
 	bill.Add(&spent)
 	j.charge(part.End, &bill)
 	part.End.Finish = a.x.FinishReason()
