@@ -26,12 +26,13 @@ import (
 
 // Config is what an ingress needs.
 type Config struct {
+	ID              string // from bus.NewIngressID
 	Conn            *bus.Conn
 	Snapshot        func() *config.Snapshot // the configuration at this moment
-	Spool           *usage.Spool
-	Replicas        int   // of the limits' stream and bucket
-	MaxRequestBytes int64 // of one body
-	MaxBodyMemory   int64 // of all bodies held at a time
+	Records         *usage.Packer           // runs for longer than the ingress
+	Replicas        int                     // of the limits' stream and bucket
+	MaxRequestBytes int64                   // of one body
+	MaxBodyMemory   int64                   // of all bodies held at a time
 	Drain           time.Duration
 	Cut             <-chan struct{} // closed to end a drain at once
 	Tracer          *span.Tracer    // nil traces nothing
@@ -55,22 +56,20 @@ type Server struct {
 	metrics metrics
 
 	draining atomic.Bool
-	cut      chan struct{} // closed at the end of the drain
+	cut      atomic.Bool // the drain is over: nothing is waited for any more
 	bodies   budget
 	inFlight sync.WaitGroup // requests, and what is left to do after their answers
 }
 
 // New builds an ingress; it does no I/O.
 func New(cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg, cut: make(chan struct{}), bodies: budget{limit: cfg.MaxBodyMemory}}
-	s.bus = bus.NewIngress(cfg.Conn, bus.IngressConfig{Lost: s.recordLoss, Log: cfg.Log})
-	limits, err := limit.New(cfg.Conn.NATS(), limit.Options{ID: s.bus.ID(), Replicas: cfg.Replicas})
+	s := &Server{cfg: cfg, records: cfg.Records, bodies: budget{limit: cfg.MaxBodyMemory}}
+	s.bus = bus.NewIngress(cfg.Conn, bus.IngressConfig{ID: cfg.ID, Lost: s.recordLoss, Log: cfg.Log})
+	limits, err := limit.New(cfg.Conn.NATS(), limit.Options{ID: cfg.ID, Replicas: cfg.Replicas})
 	if err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
 	}
 	s.limits = limits
-	s.records = usage.NewPacker(usage.PackerConfig{Process: s.bus.ID(), Publisher: usage.PublishFunc(cfg.Conn.LogPublisher(s.bus.ID()).Publish),
-		Spool: cfg.Spool, Log: cfg.Log})
 	s.handler = s.routes()
 	return s, nil
 }
@@ -128,7 +127,7 @@ func (s *Server) routes() http.Handler {
 }
 
 // Run serves listener until ctx ends, then lets what is in flight finish for up
-// to cfg.Drain. It returns when all is over and every record is safe.
+// to cfg.Drain. It returns when all is over and every record is with cfg.Records.
 func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -144,7 +143,6 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	started := make(chan struct{})
 	part(func(ctx context.Context) error { return s.bus.Run(ctx, started) })
 	part(s.limits.Run)
-	part(s.records.Run)
 	select {
 	case <-started:
 	case err := <-faults:
@@ -193,7 +191,8 @@ func (s *Server) drain(server *http.Server) {
 	}()
 	if err := server.Shutdown(patience); err != nil {
 		s.cfg.Log.Warn("requests cut at the end of the drain", "in_flight", s.metrics.inFlight.Load())
-		close(s.cut)
+		s.cut.Store(true)
+		s.bus.WakeAll()
 		last, end := context.WithTimeout(context.Background(), lingerFor)
 		defer end()
 		if server.Shutdown(last) != nil {

@@ -32,9 +32,6 @@ var (
 	workersDesc  = prometheus.NewDesc("model_proxy_workers_seen", "Workers heard of in the last two seconds.", nil, nil)
 )
 
-// Pending is the number of records that LOG has not confirmed yet.
-func (s *Server) Pending() int64 { return s.records.Pending() }
-
 // Describe implements prometheus.Collector.
 func (s *Server) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, ch) }
 

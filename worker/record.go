@@ -16,7 +16,7 @@ func (a *attempt) start(url string) {
 	j.open = a
 	a.span = j.span.Attempt(span.Call{Record: rec, Endpoint: j.run.Endpoint, Vendor: a.step.Route.Provider.Vendor, ServedModel: a.step.LogicalModel,
 		URL: url, Stream: j.run.Stream, Body: a.x.Body(), RetryCause: j.cause, Began: a.began})
-	j.w.records.Add(a.entry(usage.KindStarted, rec))
+	j.w.cfg.Records.Add(a.entry(usage.KindStarted, rec))
 }
 
 // finish reports how the attempt ended. An attempt that convert refused was
@@ -44,7 +44,7 @@ func (a *attempt) finish(outcome usage.Outcome, f *failure, action router.Action
 		}
 	}
 	a.span.End(rec, span.Answer{ID: a.x.ResponseID(), Model: a.x.ResponseModel(), Finish: a.x.FinishReason()})
-	j.w.records.Add(a.entry(usage.KindFinished, rec))
+	j.w.cfg.Records.Add(a.entry(usage.KindFinished, rec))
 	if outcome != usage.OK {
 		j.cause = rec.ErrorType
 		j.w.cfg.Log.Info("attempt failed", "request_id", j.run.RequestID, span.LogAttr(j.run.Trace), "attempt", rec.Attempt, "provider", rec.Provider,

@@ -22,12 +22,13 @@ import (
 
 // Config is what a worker needs.
 type Config struct {
+	ID          string // from bus.NewWorkerID
 	Conn        *bus.Conn
 	Snapshot    func() *config.Snapshot // the configuration at this moment
 	Keys        *keysvc.Service
 	Upstream    *provider.Client
-	Spool       *usage.Spool
-	Replicas    int // of the limits' stream and bucket
+	Records     *usage.Packer // runs for longer than the worker
+	Replicas    int           // of the limits' stream and bucket
 	Pools       []string
 	Concurrency int
 	Drain       time.Duration
@@ -41,23 +42,20 @@ type Config struct {
 
 // Worker serves jobs. Run serves until its context ends.
 type Worker struct {
-	cfg     Config
-	bus     *bus.Worker
-	limits  *limit.Limiter // of providers' keys
-	records *usage.Packer
+	cfg    Config
+	bus    *bus.Worker
+	limits *limit.Limiter // of providers' keys
 }
 
 // New builds a worker; it does no I/O.
 func New(cfg Config) (*Worker, error) {
 	w := &Worker{cfg: cfg}
-	w.bus = bus.NewWorker(cfg.Conn, bus.WorkerConfig{Pools: cfg.Pools, Concurrency: cfg.Concurrency, Drain: cfg.Drain, Cut: cfg.Cut, Log: cfg.Log, Handle: w.handle})
-	limits, err := limit.New(cfg.Conn.NATS(), limit.Options{ID: w.bus.ID(), Replicas: cfg.Replicas})
+	w.bus = bus.NewWorker(cfg.Conn, bus.WorkerConfig{ID: cfg.ID, Pools: cfg.Pools, Concurrency: cfg.Concurrency, Drain: cfg.Drain, Cut: cfg.Cut, Log: cfg.Log, Handle: w.handle})
+	limits, err := limit.New(cfg.Conn.NATS(), limit.Options{ID: cfg.ID, Replicas: cfg.Replicas})
 	if err != nil {
 		return nil, fmt.Errorf("limits of keys: %w", err)
 	}
 	w.limits = limits
-	w.records = usage.NewPacker(usage.PackerConfig{Process: w.bus.ID(), Spool: cfg.Spool, Log: cfg.Log,
-		Publisher: usage.PublishFunc(cfg.Conn.LogPublisher(w.bus.ID()).Publish)})
 	return w, nil
 }
 
@@ -65,17 +63,16 @@ func New(cfg Config) (*Worker, error) {
 func (w *Worker) ID() string { return w.bus.ID() }
 
 // Run serves jobs until ctx ends and those in flight have finished or were cut
-// at the end of the drain. It returns when every record is safe.
+// at the end of the drain. It returns when every record is with cfg.Records.
 func (w *Worker) Run(ctx context.Context) error {
 	rest, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var parts sync.WaitGroup
-	var recordErr, limitErr error
-	parts.Go(func() { recordErr = w.records.Run(rest) })
+	var limitErr error
 	parts.Go(func() { limitErr = w.limits.Run(rest) })
 	err := w.bus.Run(ctx)
 	stop()
 	parts.Wait()
-	return errors.Join(err, recordErr, limitErr)
+	return errors.Join(err, limitErr)
 }
 
 // handle serves one job.

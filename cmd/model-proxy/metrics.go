@@ -102,10 +102,9 @@ func (r roleTotals) Collect(ch chan<- prometheus.Metric) {
 	var busy, pending int64
 	for _, w := range r.node.workers {
 		busy += w.Busy()
-		pending += w.Pending()
 	}
-	if r.node.ingress != nil {
-		pending += r.node.ingress.Pending()
+	if r.node.records != nil {
+		pending = r.node.records.Pending()
 	}
 	ch <- prometheus.MustNewConstMetric(slotsDesc, prometheus.GaugeValue, float64(busy))
 	ch <- prometheus.MustNewConstMetric(pendingDesc, prometheus.GaugeValue, float64(pending))

@@ -51,6 +51,7 @@ type node struct {
 
 	ingress *ingress.Server  // nil if this process has none
 	keys    *keysvc.Service  // nil in a process without workers
+	records *usage.Packer    // nil in a process that makes none
 	sink    *logsink.Sink    // nil if this process has none
 	reader  logsink.Reader   // of the records, nil in a process without a store
 	workers []*worker.Worker // complete before /metrics is served
@@ -198,11 +199,11 @@ func (n *node) startWorkers(ctx context.Context, count int) error {
 		if err != nil {
 			return err
 		}
-		spool, err := n.spool()
-		if err != nil {
+		id := bus.NewWorkerID()
+		if err := n.startRecords(ctx, conn, id); err != nil {
 			return err
 		}
-		w, err := worker.New(worker.Config{Replicas: n.bus.Replicas, Conn: conn, Snapshot: n.source.Current, Keys: keys, Upstream: upstream, Spool: spool,
+		w, err := worker.New(worker.Config{ID: id, Replicas: n.bus.Replicas, Conn: conn, Snapshot: n.source.Current, Keys: keys, Upstream: upstream, Records: n.records,
 			Pools: pools, Concurrency: n.flags.concurrency, Drain: n.flags.drain, Cut: n.cut, Tracer: n.traces.Tracer(), Log: n.log,
 			Unpriced: func(model string) { unpriced.WithLabelValues(model).Inc() }})
 		if err != nil {
@@ -226,8 +227,19 @@ func allPools(s *config.Snapshot) []string {
 	return pools
 }
 
-func (n *node) spool() (*usage.Spool, error) {
-	return usage.OpenSpool(filepath.Join(n.flags.data, "spool"), n.env.Vars.SpoolMaxBytes)
+// startRecords starts the process's way to LOG, under the id of its first role:
+// one for all roles, since each message costs LOG a write to disk.
+func (n *node) startRecords(ctx context.Context, conn *bus.Conn, id string) error {
+	if n.records != nil {
+		return nil
+	}
+	spool, err := usage.OpenSpool(filepath.Join(n.flags.data, "spool"), n.env.Vars.SpoolMaxBytes)
+	if err != nil {
+		return err
+	}
+	n.records = usage.NewPacker(usage.PackerConfig{Process: id, Publisher: usage.PublishFunc(conn.LogPublisher(id).Publish), Spool: spool, Log: n.log})
+	n.start(ctx, "records", n.records.Run)
+	return nil
 }
 
 // startSink starts the log sink into SQLite.
@@ -263,8 +275,8 @@ func (n *node) startIngress(ctx context.Context) (net.Addr, error) {
 	if err != nil {
 		return nil, err
 	}
-	spool, err := n.spool()
-	if err != nil {
+	id := bus.NewIngressID()
+	if err := n.startRecords(ctx, conn, id); err != nil {
 		return nil, err
 	}
 	pages, err := n.pages()
@@ -272,7 +284,7 @@ func (n *node) startIngress(ctx context.Context) (net.Addr, error) {
 		return nil, err
 	}
 	v := n.env.Vars
-	in, err := ingress.New(ingress.Config{Conn: conn, Snapshot: n.source.Current, Spool: spool, Replicas: n.bus.Replicas,
+	in, err := ingress.New(ingress.Config{ID: id, Conn: conn, Snapshot: n.source.Current, Records: n.records, Replicas: n.bus.Replicas,
 		MaxRequestBytes: v.MaxRequestBytes, MaxBodyMemory: bodyMemory(v.MaxBodyMemory), Drain: n.flags.drain, Cut: n.cut, Tracer: n.traces.Tracer(), Log: n.log,
 		Components: n.components, Mount: func(r *httprouter.Router) { mount(r, pages) }})
 	if err != nil {

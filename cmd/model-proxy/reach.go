@@ -177,7 +177,7 @@ const listenFor = 1200 * time.Millisecond
 func (g busGateway) workers(ctx context.Context) (int, error) {
 	ctx, stop := context.WithTimeout(ctx, listenFor)
 	defer stop()
-	listener := bus.NewIngress(g.conn, bus.IngressConfig{Lost: func(bus.Loss) {}, Log: quietLog()})
+	listener := bus.NewIngress(g.conn, bus.IngressConfig{ID: bus.NewIngressID(), Lost: func(bus.Loss) {}, Log: quietLog()})
 	if err := listener.Run(ctx, make(chan struct{})); err != nil {
 		return 0, fmt.Errorf("listen for workers: %w", err)
 	}

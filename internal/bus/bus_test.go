@@ -36,7 +36,7 @@ func newGateway(t testing.TB, change func(*bus.Config)) *gateway {
 	if err := conn.Ensure(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	g.in = bus.NewIngress(conn, bus.IngressConfig{Log: slog.New(slog.DiscardHandler),
+	g.in = bus.NewIngress(conn, bus.IngressConfig{ID: bus.NewIngressID(), Log: slog.New(slog.DiscardHandler),
 		Lost: func(l bus.Loss) {
 			g.mu.Lock()
 			g.lost = append(g.lost, l.Worker)
@@ -62,7 +62,7 @@ func runUntilEnd(t testing.TB, run func(context.Context) error) {
 
 func (g *gateway) worker(concurrency int, handle func(*bus.Run)) (*bus.Worker, *bus.Conn) {
 	conn := bustest.Connect(g.t, g.cfg, "worker")
-	w := bus.NewWorker(conn, bus.WorkerConfig{Pools: []string{bus.DefaultPool}, Concurrency: concurrency, Drain: time.Second,
+	w := bus.NewWorker(conn, bus.WorkerConfig{ID: bus.NewWorkerID(), Pools: []string{bus.DefaultPool}, Concurrency: concurrency, Drain: time.Second,
 		Log: slog.New(slog.DiscardHandler), Handle: handle})
 	runUntilEnd(g.t, w.Run)
 	bustest.Wait(g.t, "the ingress to hear of a worker", func() bool { return g.in.Workers() > 0 })

@@ -47,7 +47,8 @@ type Call struct {
 	began     time.Time // the newest attempt
 	again     time.Time // when to publish once more because the worker did not know the model
 	next      uint32    // sequence wanted next
-	queue     []Frame   // received, not yet taken by Next
+	queue     []Frame   // received
+	taken     int       // of queue, by Next
 	held      int       // bytes of frames taken since the last credit was sent
 	granted   uint32    // credit limit last sent
 	committed bool      // the client got an answer byte
@@ -62,8 +63,15 @@ type asker struct {
 	at     time.Time
 }
 
-// Ready signals that Next may have something.
+// Wait returns when Next may have something, or Wake was called since the last
+// Wait.
+func (c *Call) Wait() { <-c.ready }
+
+// Ready is Wait for a select.
 func (c *Call) Ready() <-chan struct{} { return c.ready }
+
+// Wake ends a Wait. It may be called by anyone at any time.
+func (c *Call) Wake() { c.signal() }
 
 func (c *Call) signal() {
 	select {
@@ -77,27 +85,35 @@ func (c *Call) signal() {
 // client has room for it.
 func (c *Call) Next() (f Frame, ok bool) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if len(c.queue) == 0 {
+		c.mu.Unlock()
 		return Frame{}, false
 	}
-	f = c.queue[0]
-	c.queue = c.queue[1:]
-	if f.run != c.run || f.End != nil { // made up here, or the last: nobody waits for credit
-		return f, true
+	f = c.queue[c.taken]
+	c.queue[c.taken] = Frame{}
+	if c.taken++; c.taken == len(c.queue) {
+		c.queue, c.taken = c.queue[:0], 0
 	}
-	c.held += f.size
-	if f.seq+1+windowFrames/2 >= c.granted || c.held >= windowBytes/2 {
-		c.creditLocked(f.seq + 1 + windowFrames)
+	due, worker := c.takenLocked(f), c.worker
+	c.mu.Unlock()
+	if due { // without the lock: a near worker sends its next frames under its own
+		c.in.credit(worker, f.run, f.seq+1+windowFrames)
 	}
 	return f, true
 }
 
-func (c *Call) creditLocked(limit uint32) {
+// takenLocked counts f as consumed. It reports whether credit is due for it.
+func (c *Call) takenLocked(f Frame) bool {
+	if f.run != c.run || f.End != nil { // made up here, or the last: nobody waits for credit
+		return false
+	}
+	limit := f.seq + 1 + windowFrames
+	c.held += f.size
+	if limit < c.granted+windowFrames/2 && c.held < windowBytes/2 {
+		return false
+	}
 	c.granted, c.held = limit, 0
-	msg := [5]byte{ctlCredit}
-	binary.BigEndian.PutUint32(msg[1:], limit)
-	c.in.control(c.worker, c.run, msg[:])
+	return true
 }
 
 // Commit tells that the client is about to get its first answer byte, after
@@ -293,7 +309,7 @@ func (c *Call) lostLocked(cause error) {
 	}
 	c.moves++
 	c.gone = append(c.gone, c.run)
-	c.run, c.next, c.queue, c.held = 0, 0, nil, 0
+	c.run, c.next, c.queue, c.taken, c.held = 0, 0, nil, 0, 0
 	if a := c.asked; a != nil && time.Since(a.at) < grantPatience {
 		c.delivery++ // the queue's own
 		c.grantLocked(*a)

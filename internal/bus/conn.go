@@ -144,7 +144,11 @@ func (c *Conn) Close() {
 	c.nc.Close()
 }
 
-// newID makes a process's name on the bus: role, dash, 10 random characters.
+// NewIngressID and NewWorkerID make names on the bus, a new one for each start.
+func NewIngressID() string { return newID("i") }
+func NewWorkerID() string  { return newID("w") }
+
+// newID makes a name on the bus: role, dash, 10 random characters.
 func newID(role string) string {
 	return role + "-" + strings.ToLower(rand.Text()[:10])
 }

@@ -45,6 +45,7 @@ const (
 
 // IngressConfig is what the ingress' side of the bus asks of its owner.
 type IngressConfig struct {
+	ID string // from NewIngressID
 	// Lost is told of an attempt that died with its worker. It must not block.
 	Lost func(Loss)
 	Log  *slog.Logger
@@ -83,8 +84,7 @@ type Ingress struct {
 
 // NewIngress joins the bus as an ingress.
 func NewIngress(c *Conn, cfg IngressConfig) *Ingress {
-	id := newID("i")
-	i := &Ingress{id: id, conn: c, cfg: cfg, prefix: "R." + id + ".", calls: newCalls(), peers: newPeers(), ended: map[string][]byte{}}
+	i := &Ingress{id: cfg.ID, conn: c, cfg: cfg, prefix: "R." + cfg.ID + ".", calls: newCalls(), peers: newPeers(), ended: map[string][]byte{}}
 	i.endedSoon = time.AfterFunc(time.Hour, i.sendDone)
 	i.endedSoon.Stop()
 	return i
@@ -129,6 +129,7 @@ func (i *Ingress) Run(ctx context.Context, started chan<- struct{}) error {
 	var keeping sync.WaitGroup
 	keeping.Go(func() { i.conn.keep(ctx, back, i.resubmit) })
 	defer keeping.Wait()
+	defer i.conn.near().join(i)()
 	close(started)
 	i.watch(ctx)
 	return nil
@@ -176,6 +177,9 @@ func (i *Ingress) Submit(job *Job) (*Call, error) {
 	}
 	return c, nil
 }
+
+// WakeAll wakes every call.
+func (i *Ingress) WakeAll() { i.calls.each((*Call).Wake) }
 
 // Active is the number of calls that are not closed.
 func (i *Ingress) Active() int { return i.calls.len() }
@@ -314,6 +318,19 @@ func (i *Ingress) wantAll(token string, run uint32) {
 // control sends a control message to one run.
 func (i *Ingress) control(worker string, run uint32, msg []byte) {
 	i.publish("C."+worker+"."+runToken(run), msg)
+}
+
+// credit lets a run go on up to limit.
+func (i *Ingress) credit(worker string, run, limit uint32) {
+	if w := i.conn.near().worker(worker); w != nil {
+		if r := w.find(run); r != nil {
+			r.credit(limit)
+		}
+		return
+	}
+	msg := [5]byte{ctlCredit}
+	binary.BigEndian.PutUint32(msg[1:], limit)
+	i.control(worker, run, msg[:])
 }
 
 // publish sends and forgets: what is lost with a connection is asked for again

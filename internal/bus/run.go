@@ -30,6 +30,7 @@ type Run struct {
 	id  uint32
 	msg *nats.Msg // the queue's message, to be acknowledged
 	old bool      // it may be so old that another worker has it
+	at  *Ingress  // where the frames go if it is near, else nil
 	ctx context.Context
 	end context.CancelCauseFunc
 
@@ -86,7 +87,7 @@ func (r *Run) Accept(a *Attempt) {
 		parts |= partAttempt
 	}
 	r.mu.Lock()
-	buf := appendFrameHeader(newBuffer(), parts, r.id, r.seq)
+	buf := appendFrameHeader(r.buffer(0), parts, r.id, r.seq)
 	buf = appendString(buf, r.w.id)
 	if a != nil {
 		buf = appendSection(buf, a.append)
@@ -100,7 +101,7 @@ func (r *Run) Accept(a *Attempt) {
 func (r *Run) Attempt(a *Attempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.putLocked(appendSection(appendFrameHeader(newBuffer(), partAttempt, r.id, r.seq), a.append), canWait)
+	r.putLocked(appendSection(appendFrameHeader(r.buffer(0), partAttempt, r.id, r.seq), a.append), canWait)
 }
 
 // Part is what one Send carries; every field may be left out.
@@ -180,7 +181,7 @@ func (r *Run) encodeLocked(p Part, flags byte) []byte {
 	if p.Content {
 		parts |= flagContent
 	}
-	buf := appendFrameHeader(newBuffer(), parts, r.id, r.seq)
+	buf := appendFrameHeader(r.buffer(len(p.Data)), parts, r.id, r.seq)
 	if p.Head != nil {
 		buf = appendSection(buf, p.Head.append)
 	}
@@ -200,7 +201,26 @@ func (r *Run) putLocked(buf []byte, u urgency) {
 	r.bytes += len(buf)
 	r.seq++
 	r.sent = time.Now()
+	if r.at != nil {
+		r.handOver(buf)
+		return
+	}
 	r.w.out.send(u, message{r.reply, buf})
+}
+
+// sendAgain sends a frame that was sent before.
+func (r *Run) sendAgain(buf []byte) {
+	if r.at != nil {
+		r.handOver(buf)
+		return
+	}
+	r.w.publish(r.reply, buf)
+}
+
+// handOver gives a frame to a near ingress.
+func (r *Run) handOver(buf []byte) {
+	token := r.reply[len(r.at.prefix):]
+	r.at.frame(r.at.calls.get(token), token, buf)
 }
 
 // credit takes a new limit and lets go of what the client has.
@@ -213,7 +233,7 @@ func (r *Run) credit(limit uint32) {
 	n := 0
 	for n < len(r.kept) && r.kept[n].seq+windowFrames < limit {
 		r.bytes -= len(r.kept[n].buf)
-		freeBuffer(r.kept[n].buf)
+		r.freeBuffer(r.kept[n].buf)
 		n++
 	}
 	r.kept = r.kept[n:]
@@ -232,7 +252,7 @@ func (r *Run) again(from uint32) {
 	r.w.out.flush() // or a frame could be let go of while it waits there
 	for _, k := range r.kept {
 		if k.seq >= from {
-			r.w.publish(r.reply, k.buf)
+			r.sendAgain(k.buf)
 		}
 	}
 	r.sent = time.Now()
@@ -328,10 +348,16 @@ func (r *Run) Fetch() error {
 // Frames live in buffers that go round: one is free again once credit covers it.
 var bufferPool = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
 
-func newBuffer() []byte { return (*bufferPool.Get().(*[]byte))[:0] }
+// buffer is for a frame with so much data. A near ingress keeps the frame.
+func (r *Run) buffer(data int) []byte {
+	if r.at != nil {
+		return make([]byte, 0, frameHeader+8+data)
+	}
+	return (*bufferPool.Get().(*[]byte))[:0]
+}
 
-func freeBuffer(b []byte) {
-	if cap(b) <= 2*maxFrame {
+func (r *Run) freeBuffer(b []byte) {
+	if r.at == nil && cap(b) <= 2*maxFrame {
 		bufferPool.Put(&b)
 	}
 }

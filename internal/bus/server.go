@@ -21,7 +21,10 @@ type ServerConfig struct {
 }
 
 // Server is the embedded NATS server.
-type Server struct{ ns *server.Server }
+type Server struct {
+	ns   *server.Server
+	near *near
+}
 
 // StartServer starts the embedded server and waits until it is ready.
 func StartServer(c ServerConfig) (*Server, error) {
@@ -57,7 +60,7 @@ func StartServer(c ServerConfig) (*Server, error) {
 		ns.Shutdown()
 		return nil, fmt.Errorf("embedded NATS was not ready within 10 s; is %s in use by another gateway?", c.Dir)
 	}
-	return &Server{ns}, nil
+	return &Server{ns, newNear()}, nil
 }
 
 func splitListen(addr, token string) (string, int, error) {

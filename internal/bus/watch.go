@@ -113,7 +113,7 @@ func (r *Run) check(now, ingressSeen time.Time) runState {
 		return runLost
 	case r.over && now.Sub(r.sent) > resendEnd && len(r.kept) > 0:
 		r.sent = now
-		r.w.publish(r.reply, r.kept[len(r.kept)-1].buf)
+		r.sendAgain(r.kept[len(r.kept)-1].buf)
 	case !r.over && now.Sub(r.heard) > time.Second:
 		return runSilent
 	}

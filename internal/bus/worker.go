@@ -18,6 +18,7 @@ import (
 
 // WorkerConfig is what the workers' side of the bus asks of its owner.
 type WorkerConfig struct {
+	ID          string   // from NewWorkerID
 	Pools       []string // whose jobs to take
 	Concurrency int      // jobs at a time
 	Drain       time.Duration
@@ -50,7 +51,7 @@ type Worker struct {
 
 // NewWorker joins the bus as a worker.
 func NewWorker(c *Conn, cfg WorkerConfig) *Worker {
-	return &Worker{id: newID("w"), conn: c, cfg: cfg, peers: newPeers(), out: newOutbox(c.nc.Publish), runs: map[uint32]*Run{}}
+	return &Worker{id: cfg.ID, conn: c, cfg: cfg, peers: newPeers(), out: newOutbox(c.nc.Publish), runs: map[uint32]*Run{}}
 }
 
 // ID is the worker's name on the bus.
@@ -94,6 +95,7 @@ func (w *Worker) Run(ctx context.Context) error {
 			return fmt.Errorf("subscribe to %s: %w", s.subject, err)
 		}
 	}
+	defer w.conn.near().joinWorker(w)()
 	w.conn.OnReconnect(w.resetPulls)
 	var keeping sync.WaitGroup
 	back := w.conn.returns()
@@ -198,6 +200,7 @@ func (w *Worker) begin(hard context.Context, m *nats.Msg) (*Run, error) {
 	}
 	r := &Run{Delivery: *d, w: w, msg: m, limit: windowFrames, wake: make(chan struct{}, 1), heard: time.Now()}
 	r.old = w.vigil.slept(r.heard)
+	r.at = w.conn.near().ingress(r.Ingress())
 	if d.bodySize > 0 {
 		r.parts = make(chan []byte, 2*partsAtOnce)
 	}
@@ -327,7 +330,7 @@ func (r *Run) free() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, k := range r.kept {
-		freeBuffer(k.buf)
+		r.freeBuffer(k.buf)
 	}
 	r.kept, r.bytes = nil, 0
 }
