@@ -76,6 +76,11 @@ func (j *job) close(a *usage.Attempt) {
 	j.changed = true
 }
 
+// knows reports whether a worker has told of an attempt. A nil job knows of none.
+func (j *job) knows(number int) bool {
+	return j != nil && (number <= j.request.Attempts || j.find(number) >= 0)
+}
+
 // find returns the index in j.open of an attempt, or -1.
 func (j *job) find(number int) int {
 	for i := range j.open {

@@ -102,7 +102,7 @@ func (t *tracker) apply(e *usage.Entry, now time.Time) {
 	case usage.KindBody:
 		t.batch.bodies = append(t.batch.bodies, e.Body)
 	case usage.KindRequest:
-		t.finishRequest(e)
+		t.finishRequest(e, now)
 	case usage.KindStarted:
 		j := t.job(e.Attempt.JobID, e, now)
 		j.know(e)
@@ -132,9 +132,13 @@ func (t *tracker) job(id string, e *usage.Entry, now time.Time) *job {
 	return j
 }
 
-func (t *tracker) finishRequest(e *usage.Entry) {
+func (t *tracker) finishRequest(e *usage.Entry, now time.Time) {
 	t.batch.requests = append(t.batch.requests, e.Request)
 	j := t.jobs[e.Request.JobID]
+	if answered := e.Request.Attempts; e.Request.Outcome == usage.OK && answered > 0 && !j.knows(answered) {
+		j = t.job(e.Request.JobID, e, now)
+		j.open = append(j.open, attempt{Entry: unheard(e)})
+	}
 	if j == nil {
 		t.recent.add(strings.Clone(e.Request.JobID))
 		return
@@ -143,6 +147,18 @@ func (t *tracker) finishRequest(e *usage.Entry) {
 	j.answer = &usage.Request{JobID: j.id, Outcome: e.Request.Outcome, Attempts: e.Request.Attempts, Status: e.Request.Status, Spend: e.Request.Spend}
 	t.touched[j.id] = j
 	t.recent.add(j.id)
+}
+
+// unheard is the attempt that answered a request, as the request's entry tells
+// of it. Its worker's own word is on its way, unless the worker died before it
+// could say anything.
+func unheard(e *usage.Entry) usage.Entry {
+	r := e.Request
+	return usage.Entry{Kind: usage.KindStarted, Process: r.WorkerID, Ingress: e.Ingress, Attempt: &usage.Attempt{
+		JobID: r.JobID, Attempt: r.Attempts, Time: r.Time, RequestID: r.RequestID, Delivery: r.Deliveries,
+		Provider: r.Provider, UpstreamModel: r.UpstreamModel, RouteID: r.RouteID, KeyFP: r.KeyFP,
+		TTFTMS: r.TTFTMS, TotalMS: r.TotalMS, WorkerID: r.WorkerID,
+	}}
 }
 
 func (t *tracker) finishAttempt(e *usage.Entry, now time.Time) {

@@ -373,3 +373,21 @@ func TestCostOfALostRequestIsTheSum(t *testing.T) {
 		}
 	})
 }
+
+// A worker may die with the record of an answer that its client has got.
+func TestAnsweredAttemptHasARowThoughItsWorkerDied(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		answered := requestEntry("j", usage.OK)
+		answered.Request.Attempts, answered.Request.WorkerID = 1, "w"
+		s.send("i", answered)
+		time.Sleep(time.Minute)
+		s.want("j:ok/", "j/1") // the worker lives, and may yet tell
+		s.kill("w")
+		time.Sleep(time.Minute)
+		s.want("j/1:ok j:ok/", "")
+		late := attempt1(usage.KindFinished, "j", 1, usage.OK)
+		s.send("w", late)
+		time.Sleep(time.Second)
+		s.want("j/1:ok j:ok/", "")
+	})
+}

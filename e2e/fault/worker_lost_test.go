@@ -65,19 +65,24 @@ func checkWhole(t *testing.T, a gatewaytest.Answer, sent string) {
 	}
 }
 
-// checkMoved checks the records of a request whose first worker was lost.
+// checkMoved checks the records of a request whose first worker was lost. On a
+// busy machine that worker may have been given up, and have got the job back,
+// before it was hurt: then it was lost twice.
 func checkMoved(t *testing.T, g *gatewaytest.Gateway, id string, lost ...string) {
 	t.Helper()
 	row := g.AwaitRow(t, id, soon)
-	if row.Outcome != "ok" || row.Deliveries != 2 || row.Attempts != 2 {
-		t.Errorf("request: got %s with %d deliveries and %d attempts, want ok, 2, 2", row.Outcome, row.Deliveries, row.Attempts)
+	if row.Outcome != "ok" || row.Deliveries < 2 || row.Deliveries > 3 || row.Attempts != row.Deliveries {
+		t.Fatalf("request: got %s with %d deliveries and %d attempts, want ok and two or three of both", row.Outcome, row.Deliveries, row.Attempts)
 	}
-	a := g.AwaitAttempts(t, id, 2, soon)
-	if !slices.Contains(lost, a[0].Outcome) || a[1].Outcome != "ok" {
-		t.Errorf("attempts: got %s, %s; want one of %v, then ok", a[0].Outcome, a[1].Outcome, lost)
+	a := g.AwaitAttempts(t, id, row.Attempts, soon)
+	for i, one := range a {
+		served := i == len(a)-1
+		if one.Attempt != i+1 || served != (one.Outcome == "ok") || !served && !slices.Contains(lost, one.Outcome) {
+			t.Errorf("attempt %d: got number %d, %s; want %d, and one of %v before the last, which is ok", i+1, one.Attempt, one.Outcome, i+1, lost)
+		}
 	}
-	if a[0].WorkerID == a[1].WorkerID || a[0].Attempt != 1 || a[1].Attempt != 2 || a[1].WorkerID != row.WorkerID {
-		t.Errorf("attempts: %+v; want numbers 1 and 2, and two workers, the second being the request's", a)
+	if last := a[len(a)-1]; last.WorkerID == a[0].WorkerID || last.WorkerID != row.WorkerID {
+		t.Errorf("attempts: %+v; want the last by another worker than the first, the request's", a)
 	}
 }
 
