@@ -48,6 +48,9 @@ var migrations = [][]string{{
 	"create table open_entries (job_id text not null, attempt integer not null, entry blob not null, primary key (job_id, attempt)) without rowid",
 	"create index requests_request_id on requests (request_id) where request_id <> job_id",
 	"create index attempts_request_id on attempts (request_id) where request_id <> job_id",
+}, {
+	// Few attempts have any; the others need no room for them.
+	"create table hour_writes (job_id text not null, attempt integer not null, cached_write_1h_tokens integer not null, primary key (job_id, attempt)) without rowid",
 }}
 
 var sqliteTypes = map[kind]string{
@@ -222,6 +225,9 @@ func (s *SQLite) writeAll(ctx context.Context, b *batch) (n written, err error) 
 		return n, err
 	}
 	if n.attempts, err = insert(ctx, tx, &s.attempts, b.attempts, appendAttempt); err != nil {
+		return n, err
+	}
+	if err = insertHourWrites(ctx, tx, b.attempts); err != nil {
 		return n, err
 	}
 	if n.bodies, err = insert(ctx, tx, &s.bodies, b.bodies, appendBody); err != nil {

@@ -13,26 +13,25 @@ func (a *attempt) spend(used llm.Usage, ok bool) usage.Spend {
 	if ok {
 		s = usage.SpendOf(used)
 	}
-	p := a.step.Route.Price
-	if p == nil {
-		return s
+	if cost, known := usage.Cost(a.price(), a.job.run.Endpoint, s.Usage()); known {
+		a.cost = cost
+		s.CostNanoUSD = &a.cost
 	}
-	a.cost = 0
-	if ok && !a.free() {
-		a.cost = p.Cost(used)
-	}
-	s.CostNanoUSD = &a.cost
 	return s
 }
 
-// free reports whether the provider answers without charging: counting tokens
-// costs nothing, but its answer has the count where others have their usage.
-func (a *attempt) free() bool { return a.job.run.Endpoint == llm.CountTokens }
+// price is that of the attempt's route, nil if it has none.
+func (a *attempt) price() *llm.Price {
+	if p := a.step.Route.Price; p != nil {
+		return &p.Price
+	}
+	return nil
+}
 
 // countUnpriced tells of tokens without a price.
-func (a *attempt) countUnpriced(used llm.Usage) {
-	known := used.Source != "" && used.Source != llm.UsageNone
-	if tell := a.job.w.cfg.Unpriced; tell != nil && known && a.step.Route.Price == nil && !a.free() {
+func (a *attempt) countUnpriced(s *usage.Spend) {
+	tell := a.job.w.cfg.Unpriced
+	if tell != nil && s.CostNanoUSD == nil && s.UsageSource != llm.UsageNone && a.job.run.Endpoint != llm.CountTokens {
 		tell(a.step.LogicalModel)
 	}
 }

@@ -33,9 +33,9 @@ func (a *attempt) finish(outcome usage.Outcome, f *failure, action router.Action
 	used, ok := a.used(outcome)
 	if ok {
 		j.last = a.x.Whole(used)
-		a.countUnpriced(used)
 	}
 	rec.Spend = a.spend(used, ok)
+	a.countUnpriced(&rec.Spend)
 	j.bill.Add(&rec.Spend)
 	if f != nil {
 		rec.ErrorType, rec.ErrorMessage, rec.Timer = f.kind, f.message, f.Timer

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // meteredUpstream answers every request with the usage that its model's name
@@ -148,6 +149,30 @@ func TestCosts(t *testing.T) {
 	command(t, nil, "usage", "--data", g.data, "--by", "model", "--format", "json").want(t, exitOK,
 		fmt.Sprintf(`"model":"gpt","requests":4,"errors":1,"prompt_tokens":30000,"cached_read_tokens":27000,"cached_write_tokens":0,"completion_tokens":1500,"reasoning_tokens":960,"cost_nano_usd":%d`, 3*gpt),
 		`"model":"mystery","requests":2,"errors":1,"prompt_tokens":10000,"cached_read_tokens":9000,"cached_write_tokens":0,"completion_tokens":500,"reasoning_tokens":320,"cost_nano_usd":null`, `"unpriced":1}`)
+	g.repriced(t, gpt)
+}
+
+// repriced reckons the records of TestCosts anew: by the same prices nothing
+// changes, and a price that was missing is made up for.
+func (g *gateway) repriced(t *testing.T, gpt int) {
+	t.Helper()
+	reprice := func(args ...string) result {
+		t.Helper()
+		return command(t, g.environ, append([]string{"prices", "reprice", "--data", g.data, "--config", g.conf}, args...)...)
+	}
+	reprice("--from", "1h", "--format", "json").want(t, exitOK, `"requests": 14,`, `"changed": 0,`, `"incomplete": 0,`, `"unpriced": 2,`)
+	writeFile(t, filepath.Join(g.conf, "prices.json"), `{"date":"2026-10-01","providers":{"acme":{"mystery-1":{"input":1.75,"output":14,"cache_read":0.175}}}}`)
+	reprice("--from", "1h", "--dry-run").want(t, exitOK, "14 requests, 3 with another cost now", "by version 2026-10-01-")
+	reprice("--from", "1h", "--to", time.Now().Add(-30*time.Minute).Format(time.RFC3339)).want(t, exitOK, "0 requests")
+	reprice("--from", "1h").want(t, exitOK, "14 requests, 3 with another cost now", "0 have no price")
+	r := g.rows(t, "--request-id", "unknown")[0]
+	if cost, _ := r["cost_nano_usd"].(float64); int(cost) != gpt || !strings.HasPrefix(r["price_version"].(string), "2026-10-01-") {
+		t.Errorf("got cost %v by version %v, want %d by the new one", r["cost_nano_usd"], r["price_version"], gpt)
+	}
+	reprice("--from", "yesterday").want(t, exitUsage, `--from "yesterday": want a day`)
+	reprice().want(t, exitUsage, "--from")
+	command(t, nil, "prices", "reprice", "--from", "1h", "--data", t.TempDir()).want(t, exitFailure, "no records under")
+	command(t, []string{"CLICKHOUSE_DSN=clickhouse://localhost"}, "prices", "reprice", "--from", "1h").want(t, exitUsage, "SQLite only")
 }
 
 // attemptCosts is what the attempts of a request cost together.

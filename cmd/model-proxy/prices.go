@@ -20,7 +20,7 @@ func (a *app) pricesCommand() *cobra.Command {
 Prices come from prices.json in the configuration folder, then from the list in
 the binary; docs/prices.md says which one a model has.`,
 		Example: "  model-proxy prices list\n  model-proxy prices verify\n  model-proxy prices list --all --format json | jq 'select(.provider == \"openai\")'"}
-	cmd.AddCommand(a.pricesListCommand(), a.pricesVerifyCommand())
+	cmd.AddCommand(a.pricesListCommand(), a.pricesVerifyCommand(), a.pricesRepriceCommand())
 	return group(cmd)
 }
 

@@ -6,6 +6,19 @@ import (
 	"model-proxy/internal/llm"
 )
 
+// Cost is what an attempt at an endpoint costs in nano-dollars. It is not ok
+// where p is nil: nobody knows. Providers count tokens without charging,
+// although their answer has the count where others have their usage.
+func Cost(p *llm.Price, e llm.Endpoint, u llm.Usage) (nanoUSD int64, ok bool) {
+	switch {
+	case p == nil:
+		return 0, false
+	case e == llm.CountTokens:
+		return 0, true
+	}
+	return p.Cost(u), true
+}
+
 // Bill adds up what the attempts of one request cost. The zero Bill is that
 // of a request without attempts.
 type Bill struct {

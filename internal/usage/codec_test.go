@@ -87,6 +87,22 @@ func TestZeroRecordsTravel(t *testing.T) {
 	}
 }
 
+// What a program of the first version left in LOG or in its spool is read.
+func TestVersion1IsRead(t *testing.T) {
+	const message = "\x01\x01w\x02\x01\tingress-3\x80\x90\x8e\x91\xb0\x03$0199d3c8-7a51-7c3e-9b1a-2f64d0c1e5aa\x02\x80\xb0\xa8\xfc\xfe\xb7\xb0\x06" +
+		"$0199d3c8-7a51-7c3e-9b1a-2f64d0c1e5aa\x02\x04groq\x17llama-3.3-70b-versatile\aprimary\f0123456789ab\x06openai\x02ok\x00\x00\x90\x03\x00\x00" +
+		"\xd8\f\x80\b\x00\xc2\x01\x00\bprovider\x01\x88\xd9\x96\x01R\xb8\x1e\x85\xeb\x89j@\x00\x00\x00\x00\x00,\x8c@\bworker-7"
+	got, err := Decode([]byte(message))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := attemptEntry(testJob)
+	want.Process = "w"
+	if diff := cmp.Diff([]Entry{want}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestDecodeRefuses(t *testing.T) {
 	whole := Encode("w", attemptEntry(testJob))
 	tests := []struct {

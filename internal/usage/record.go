@@ -114,6 +114,11 @@ type Spend struct {
 	ReasoningTokens   int64           `json:"reasoning_tokens"`
 	UsageSource       llm.UsageSource `json:"usage_source"`
 
+	// CachedWrite1hTokens are those of CachedWriteTokens that are kept for an
+	// hour, which costs more. They are in no column: a store keeps them where a
+	// cost can be reckoned anew.
+	CachedWrite1hTokens int64 `json:"-"`
+
 	// CostNanoUSD is in nano-dollars and is set by whoever writes the record;
 	// nil means that no price is known. The store never computes it.
 	CostNanoUSD *int64 `json:"cost_nano_usd"`
@@ -128,11 +133,19 @@ func SpendOf(u llm.Usage) Spend {
 		CompletionTokens:  u.Completion,
 		ReasoningTokens:   u.Reasoning,
 		UsageSource:       u.Source,
+
+		CachedWrite1hTokens: u.CachedWrite1h,
 	}
 	if s.UsageSource == "" {
 		s.UsageSource = llm.UsageNone
 	}
 	return s
+}
+
+// Usage is the reverse of SpendOf.
+func (s *Spend) Usage() llm.Usage {
+	return llm.Usage{Prompt: s.PromptTokens, CachedRead: s.CachedReadTokens, CachedWrite: s.CachedWriteTokens, CachedWrite1h: s.CachedWrite1hTokens,
+		Completion: s.CompletionTokens, Reasoning: s.ReasoningTokens, Source: s.UsageSource}
 }
 
 // Body is what LOG_BODIES keeps of a request. A large one travels in several

@@ -109,6 +109,9 @@ func (s *Spend) walk(w *wire) {
 	integer(w, &s.CompletionTokens)
 	integer(w, &s.ReasoningTokens)
 	str(w, &s.UsageSource)
+	if w.version > 1 {
+		integer(w, &s.CachedWrite1hTokens)
+	}
 	optional(w, &s.CostNanoUSD)
 }
 

@@ -16,8 +16,9 @@ import (
 // where parts has a bit for each of the three that follow. Integers are
 // zigzag varints, strings and bytes a varint length and the bytes, floats
 // their 8 IEEE bytes, little-endian. Fields stand in the order of walk; any
-// change of it needs another version.
-const version = 1
+// change of it needs another version. Version 1, which is still read, lacks
+// CachedWrite1hTokens.
+const version = 2
 
 // maxText bounds each text of a record that is too large to be sent whole.
 const maxText = 1024
@@ -41,11 +42,12 @@ const (
 // wire carries the fields of records to or from bytes. One walk function for
 // each record serves all modes, so that they cannot drift apart.
 type wire struct {
-	mode mode
-	buf  []byte
-	text string // reading: buf as a string, which all strings share
-	off  int    // reading
-	err  error  // reading: the first fault; all later reads give zero values
+	mode    mode
+	version byte // of the message
+	buf     []byte
+	text    string // reading: buf as a string, which all strings share
+	off     int    // reading
+	err     error  // reading: the first fault; all later reads give zero values
 }
 
 // Decode reads a message. Strings and bytes of the entries share data's
@@ -55,10 +57,10 @@ func Decode(data []byte) ([]Entry, error) {
 	if len(data) == 0 {
 		return nil, fmt.Errorf("%w: empty", ErrCorrupt)
 	}
-	if data[0] != version {
-		return nil, fmt.Errorf("%w %d, this program reads %d", ErrVersion, data[0], version)
+	if data[0] < 1 || data[0] > version {
+		return nil, fmt.Errorf("%w %d, this program reads up to %d", ErrVersion, data[0], version)
 	}
-	w := wire{mode: reading, buf: data, text: string(data), off: 1}
+	w := wire{mode: reading, version: data[0], buf: data, text: string(data), off: 1}
 	var process string
 	str(&w, &process)
 	var entries []Entry
@@ -88,14 +90,14 @@ func Encode(process string, entries ...Entry) []byte {
 
 // appendHeader begins a message of process.
 func appendHeader(dst []byte, process string) []byte {
-	w := wire{mode: writing, buf: append(dst, version)}
+	w := wire{mode: writing, version: version, buf: append(dst, version)}
 	str(&w, &process)
 	return w.buf
 }
 
 // appendEntry adds e to a message. e.Process is in the header.
 func appendEntry(dst []byte, e *Entry) []byte {
-	w := wire{mode: writing, buf: dst}
+	w := wire{mode: writing, version: version, buf: dst}
 	e.walk(&w)
 	return w.buf
 }
@@ -113,7 +115,7 @@ func clipped(e *Entry) *Entry {
 		r.Warnings = append([]string(nil), r.Warnings[:min(len(r.Warnings), 16)]...)
 		c.Request = &r
 	}
-	w := wire{mode: clipping}
+	w := wire{mode: clipping, version: version}
 	c.walk(&w)
 	return &c
 }
