@@ -18,7 +18,8 @@ import (
 
 // gateway is one ingress on a server of its own.
 type gateway struct {
-	cfg  bus.Config
+	cfg  bus.Config // of the ingress
+	far  bus.Config // of the workers
 	in   *bus.Ingress
 	t    testing.TB
 	n    atomic.Int64
@@ -32,6 +33,7 @@ func newGateway(t testing.TB, change func(*bus.Config)) *gateway {
 	if change != nil {
 		change(&g.cfg)
 	}
+	g.far = g.cfg
 	conn := bustest.Connect(t, g.cfg, "ingress")
 	if err := conn.Ensure(t.Context()); err != nil {
 		t.Fatal(err)
@@ -48,6 +50,17 @@ func newGateway(t testing.TB, change func(*bus.Config)) *gateway {
 	return g
 }
 
+// nearAndApart runs a test with workers that share the ingress's process, and
+// with workers that reach it by the server alone.
+func nearAndApart(t *testing.T, test func(t *testing.T, g *gateway)) {
+	t.Run("near", func(t *testing.T) { test(t, newGateway(t, nil)) })
+	t.Run("apart", func(t *testing.T) {
+		g := newGateway(t, nil)
+		g.far = bustest.Apart(g.cfg)
+		test(t, g)
+	})
+}
+
 func runUntilEnd(t testing.TB, run func(context.Context) error) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -61,7 +74,7 @@ func runUntilEnd(t testing.TB, run func(context.Context) error) {
 }
 
 func (g *gateway) worker(concurrency int, handle func(*bus.Run)) (*bus.Worker, *bus.Conn) {
-	conn := bustest.Connect(g.t, g.cfg, "worker")
+	conn := bustest.Connect(g.t, g.far, "worker")
 	w := bus.NewWorker(conn, bus.WorkerConfig{ID: bus.NewWorkerID(), Pools: []string{bus.DefaultPool}, Concurrency: concurrency, Drain: time.Second,
 		Log: slog.New(slog.DiscardHandler), Handle: handle})
 	runUntilEnd(g.t, w.Run)
@@ -122,8 +135,9 @@ func echo(r *bus.Run) {
 	_ = r.Send(bus.Part{Head: &bus.Head{Status: 200}, Data: r.Body, End: &bus.End{Attempts: 1, Usage: llm.Usage{Prompt: 7}}})
 }
 
-func TestPlainAnswer(t *testing.T) {
-	g := newGateway(t, nil)
+func TestPlainAnswer(t *testing.T) { nearAndApart(t, plainAnswer) }
+
+func plainAnswer(t *testing.T, g *gateway) {
 	g.worker(8, echo)
 	for _, size := range []int{2, 2000, 200 << 10, 256<<10 + 1, 5 << 20} {
 		body := bytes.Repeat([]byte("x"), size)
@@ -140,8 +154,9 @@ func TestPlainAnswer(t *testing.T) {
 	bustest.Wait(t, "no call left", func() bool { return g.in.Active() == 0 })
 }
 
-func TestSlowReaderHoldsTheWorkerBack(t *testing.T) {
-	g := newGateway(t, nil)
+func TestSlowReaderHoldsTheWorkerBack(t *testing.T) { nearAndApart(t, slowReaderHoldsTheWorkerBack) }
+
+func slowReaderHoldsTheWorkerBack(t *testing.T, g *gateway) {
 	var sent atomic.Int64
 	const chunks = 1000
 	g.worker(8, func(r *bus.Run) {
@@ -175,8 +190,9 @@ func TestSlowReaderHoldsTheWorkerBack(t *testing.T) {
 	}
 }
 
-func TestCancelReachesTheWorker(t *testing.T) {
-	g := newGateway(t, nil)
+func TestCancelReachesTheWorker(t *testing.T) { nearAndApart(t, cancelReachesTheWorker) }
+
+func cancelReachesTheWorker(t *testing.T, g *gateway) {
 	cause := make(chan error, 1)
 	g.worker(8, func(r *bus.Run) {
 		r.Accept(nil)
@@ -216,8 +232,9 @@ func TestQueueBoundsRefuse(t *testing.T) {
 	}
 }
 
-func TestLostWorkerBeforeTheFirstByte(t *testing.T) {
-	g := newGateway(t, nil)
+func TestLostWorkerBeforeTheFirstByte(t *testing.T) { nearAndApart(t, lostWorkerBeforeTheFirstByte) }
+
+func lostWorkerBeforeTheFirstByte(t *testing.T, g *gateway) {
 	taken := make(chan struct{}, 1)
 	dead, conn := g.worker(8, func(r *bus.Run) {
 		r.Accept(&bus.Attempt{Number: r.Attempts + 1})
@@ -245,7 +262,10 @@ func TestLostWorkerBeforeTheFirstByte(t *testing.T) {
 }
 
 func TestLostWorkerInMidStreamIsAnError(t *testing.T) {
-	g := newGateway(t, nil)
+	nearAndApart(t, lostWorkerInMidStreamIsAnError)
+}
+
+func lostWorkerInMidStreamIsAnError(t *testing.T, g *gateway) {
 	_, conn := g.worker(8, func(r *bus.Run) {
 		r.Accept(nil)
 		_ = r.Send(bus.Part{Head: &bus.Head{Status: 200}, Data: []byte("a"), Events: 1})
@@ -261,8 +281,9 @@ func TestLostWorkerInMidStreamIsAnError(t *testing.T) {
 	}
 }
 
-func TestConcurrentJobsStayApart(t *testing.T) {
-	g := newGateway(t, nil)
+func TestConcurrentJobsStayApart(t *testing.T) { nearAndApart(t, concurrentJobsStayApart) }
+
+func concurrentJobsStayApart(t *testing.T, g *gateway) {
 	g.worker(64, echo)
 	g.worker(64, echo)
 	var wg sync.WaitGroup

@@ -14,7 +14,7 @@ import (
 // ServerConfig describes the embedded NATS server.
 type ServerConfig struct {
 	Dir      string // JetStream's files
-	Listen   string // host:port for worker processes elsewhere; "" listens nowhere
+	Listen   string // host:port for worker processes elsewhere, port 0 for any; "" listens nowhere
 	Token    string // asked of those; required beyond loopback
 	QueueMax int64  // bytes of memory for streams kept in memory; 0 means 1 GiB
 	Log      *slog.Logger
@@ -69,8 +69,11 @@ func splitListen(addr, token string) (string, int, error) {
 		return "", 0, fmt.Errorf("--nats-listen %q: want host:port: %w", addr, err)
 	}
 	port, err := strconv.Atoi(portText)
-	if err != nil || port < 1 || port > 65535 {
-		return "", 0, fmt.Errorf("--nats-listen %q: port must be a number from 1 to 65535", addr)
+	if err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("--nats-listen %q: port must be a number up to 65535", addr)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
 	}
 	ip := net.ParseIP(host)
 	if token == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {

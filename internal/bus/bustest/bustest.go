@@ -13,7 +13,7 @@ import (
 // the test, with streams in place and the product's default bounds.
 func Config(t testing.TB) bus.Config {
 	t.Helper()
-	srv, err := bus.StartServer(bus.ServerConfig{Dir: t.TempDir()})
+	srv, err := bus.StartServer(bus.ServerConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,6 +24,12 @@ func Config(t testing.TB) bus.Config {
 	if err := conn.Ensure(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return cfg
+}
+
+// Apart is cfg for another process: it reaches the same server by TCP.
+func Apart(cfg bus.Config) bus.Config {
+	cfg.URL, cfg.Server = "nats://"+cfg.Server.Addr(), nil
 	return cfg
 }
 
