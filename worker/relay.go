@@ -2,6 +2,7 @@ package worker
 
 import (
 	"io"
+	"sync"
 	"time"
 
 	"model-proxy/convert"
@@ -17,6 +18,12 @@ const (
 	maxErrorBody = 256 << 10 // an error answer
 	maxPreamble  = 64 << 10  // comments before the first event
 )
+
+// outputs are for what one read from an upstream comes to.
+var outputs = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
+
+// maxOutput is the capacity above which one is not kept, in bytes.
+const maxOutput = 64 << 10
 
 // plain relays an answer in one piece.
 func (a *attempt) plain(answer *provider.Answer) *failure {
@@ -47,7 +54,14 @@ func (a *attempt) plain(answer *provider.Answer) *failure {
 // event: until then another upstream may still answer.
 func (a *attempt) stream(answer *provider.Answer) *failure {
 	j, s := a.job, a.s
-	var out []byte
+	pooled := outputs.Get().(*[]byte)
+	out := *pooled
+	defer func() { // every Send has made a copy
+		if cap(out) <= maxOutput {
+			*pooled = out[:0]
+			outputs.Put(pooled)
+		}
+	}()
 	for {
 		events, err := answer.Next()
 		if err == io.EOF {
@@ -58,9 +72,9 @@ func (a *attempt) stream(answer *provider.Answer) *failure {
 		}
 		part := bus.Part{}
 		done := false
-		for _, e := range events {
+		for i := range events {
 			var did convert.Emitted
-			out, did, err = s.Event(out, e)
+			out, did, err = s.Event(out, events[i])
 			part.Events += did.Events
 			part.Content = part.Content || did.Content
 			if done = did.Done; err != nil || done {

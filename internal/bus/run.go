@@ -87,7 +87,7 @@ func (r *Run) Accept(a *Attempt) {
 		parts |= partAttempt
 	}
 	r.mu.Lock()
-	buf := appendFrameHeader(r.buffer(0), parts, r.id, r.seq)
+	buf := appendFrameHeader(r.buffer(sectionSize), parts, r.id, r.seq)
 	buf = appendString(buf, r.w.id)
 	if a != nil {
 		buf = appendSection(buf, a.append)
@@ -101,7 +101,7 @@ func (r *Run) Accept(a *Attempt) {
 func (r *Run) Attempt(a *Attempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.putLocked(appendSection(appendFrameHeader(r.buffer(0), partAttempt, r.id, r.seq), a.append), canWait)
+	r.putLocked(appendSection(appendFrameHeader(r.buffer(sectionSize), partAttempt, r.id, r.seq), a.append), canWait)
 }
 
 // Part is what one Send carries; every field may be left out.
@@ -181,7 +181,14 @@ func (r *Run) encodeLocked(p Part, flags byte) []byte {
 	if p.Content {
 		parts |= flagContent
 	}
-	buf := appendFrameHeader(r.buffer(len(p.Data)), parts, r.id, r.seq)
+	size := len(p.Data)
+	if p.Head != nil {
+		size += sectionSize
+	}
+	if p.End != nil {
+		size += sectionSize
+	}
+	buf := appendFrameHeader(r.buffer(size), parts, r.id, r.seq)
 	if p.Head != nil {
 		buf = appendSection(buf, p.Head.append)
 	}
@@ -348,10 +355,13 @@ func (r *Run) Fetch() error {
 // Frames live in buffers that go round: one is free again once credit covers it.
 var bufferPool = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
 
-// buffer is for a frame with so much data. A near ingress keeps the frame.
-func (r *Run) buffer(data int) []byte {
+// sectionSize is about what the head, the end or an attempt takes in a frame.
+const sectionSize = 128
+
+// buffer is for a frame of about so many bytes. A near ingress keeps the frame.
+func (r *Run) buffer(size int) []byte {
 	if r.at != nil {
-		return make([]byte, 0, frameHeader+8+data)
+		return make([]byte, 0, frameHeader+8+size)
 	}
 	return (*bufferPool.Get().(*[]byte))[:0]
 }
