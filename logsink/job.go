@@ -76,6 +76,12 @@ func (j *job) close(a *usage.Attempt) {
 	j.changed = true
 }
 
+// answered notes that the request has its row.
+func (j *job) answered(r *usage.Request) {
+	j.done = true
+	j.answer = &usage.Request{JobID: j.id, Outcome: r.Outcome, Attempts: r.Attempts, Status: r.Status, Spend: r.Spend}
+}
+
 // knows reports whether a worker has told of an attempt. A nil job knows of none.
 func (j *job) knows(number int) bool {
 	return j != nil && (number <= j.request.Attempts || j.find(number) >= 0)

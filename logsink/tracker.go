@@ -16,13 +16,14 @@ const defaultLeft = 10 * time.Minute
 // into rows and has no clock or I/O of its own.
 type tracker struct {
 	jobs    map[string]*job
-	touched map[string]*job // by this batch
+	touched map[string]*job         // by this batch
+	unheard map[string]*usage.Entry // requests in this batch whose answering attempt is not known
 	recent  recent
 	batch   batch
 }
 
 func newTracker() *tracker {
-	return &tracker{jobs: map[string]*job{}, touched: map[string]*job{}}
+	return &tracker{jobs: map[string]*job{}, touched: map[string]*job{}, unheard: map[string]*usage.Entry{}}
 }
 
 // restore adds an entry that a store had kept.
@@ -53,6 +54,7 @@ func (t *tracker) restore(s saved, now time.Time) error {
 // cut returns what the entries since the last cut come to. It is valid until
 // its reset.
 func (t *tracker) cut(now time.Time) *batch {
+	t.awaitUnheard(now)
 	for _, j := range t.touched {
 		for i := range j.open {
 			if o := &j.open[i]; !o.saved {
@@ -102,7 +104,7 @@ func (t *tracker) apply(e *usage.Entry, now time.Time) {
 	case usage.KindBody:
 		t.batch.bodies = append(t.batch.bodies, e.Body)
 	case usage.KindRequest:
-		t.finishRequest(e, now)
+		t.finishRequest(e)
 	case usage.KindStarted:
 		j := t.job(e.Attempt.JobID, e, now)
 		j.know(e)
@@ -132,21 +134,32 @@ func (t *tracker) job(id string, e *usage.Entry, now time.Time) *job {
 	return j
 }
 
-func (t *tracker) finishRequest(e *usage.Entry, now time.Time) {
+func (t *tracker) finishRequest(e *usage.Entry) {
 	t.batch.requests = append(t.batch.requests, e.Request)
 	j := t.jobs[e.Request.JobID]
 	if answered := e.Request.Attempts; e.Request.Outcome == usage.OK && answered > 0 && !j.knows(answered) {
-		j = t.job(e.Request.JobID, e, now)
-		j.open = append(j.open, attempt{Entry: unheard(e)})
+		t.unheard[e.Request.JobID] = e
 	}
 	if j == nil {
 		t.recent.add(strings.Clone(e.Request.JobID))
 		return
 	}
-	j.done = true
-	j.answer = &usage.Request{JobID: j.id, Outcome: e.Request.Outcome, Attempts: e.Request.Attempts, Status: e.Request.Status, Spend: e.Request.Spend}
+	j.answered(e.Request)
 	t.touched[j.id] = j
 	t.recent.add(j.id)
+}
+
+// awaitUnheard opens the attempts that answered and of which their workers have
+// said nothing so far.
+func (t *tracker) awaitUnheard(now time.Time) {
+	for id, e := range t.unheard {
+		j := t.job(id, e, now)
+		if !j.knows(e.Request.Attempts) {
+			j.open = append(j.open, attempt{Entry: unheard(e)})
+		}
+		j.answered(e.Request)
+	}
+	clear(t.unheard)
 }
 
 // unheard is the attempt that answered a request, as the request's entry tells
@@ -163,6 +176,9 @@ func unheard(e *usage.Entry) usage.Entry {
 
 func (t *tracker) finishAttempt(e *usage.Entry, now time.Time) {
 	t.batch.attempts = append(t.batch.attempts, e.Attempt)
+	if r := t.unheard[e.Attempt.JobID]; r != nil && r.Request.Attempts == e.Attempt.Attempt {
+		delete(t.unheard, e.Attempt.JobID)
+	}
 	if t.jobs[e.Attempt.JobID] == nil && t.recent.has(e.Attempt.JobID) {
 		return // the request's row came first: nothing is open
 	}
