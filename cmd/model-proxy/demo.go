@@ -20,7 +20,7 @@ var demoModels = map[string]string{"demo-gpt": "openai", "demo-claude": "anthrop
 
 // demo runs the gateway in front of the simulated provider, with a
 // configuration of its own.
-func (a *app) demo(cmd *cobra.Command, f flags) error {
+func (a *app) demo(cmd *cobra.Command, f *flags) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("simulated provider: %w", err)
@@ -37,7 +37,6 @@ func (a *app) demo(cmd *cobra.Command, f flags) error {
 	if err := cmd.Flags().Set("config", dir); err != nil {
 		return err
 	}
-	f.config = dir
 	demo := *a
 	demo.environ = append(append([]string{}, a.environ...), "DEMO_API_KEY=simulated", "CLIENT_API_KEY="+key,
 		"RATE_LIMIT_REQUESTS_PER_MINUTE=0", "RATE_LIMIT_TOKENS_PER_MINUTE=0")

@@ -68,9 +68,10 @@ type stage struct {
 	done chan struct{}
 }
 
-// newNode reads environment and configuration and prepares the process.
-func (a *app) newNode(cmd *cobra.Command, f flags) (*node, error) {
-	env, err := a.resolve(cmd, &f)
+// newNode reads environment and configuration and prepares the process. f is
+// what cmd's flags are bound to, so that the environment fills the rest of it.
+func (a *app) newNode(cmd *cobra.Command, f *flags) (*node, error) {
+	env, err := a.resolve(cmd, f)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +79,7 @@ func (a *app) newNode(cmd *cobra.Command, f flags) (*node, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	n := &node{flags: f, env: env, log: log, registry: prometheus.NewRegistry(), cut: make(chan struct{}), up: make(chan struct{}), faults: make(chan error, 16)}
+	n := &node{flags: *f, env: env, log: log, registry: prometheus.NewRegistry(), cut: make(chan struct{}), up: make(chan struct{}), faults: make(chan error, 16)}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), roleTotals{n})
 	if n.source, err = config.Open(config.Options{Dir: f.config, EnvFile: f.envFile, Environ: a.environ}); err != nil {
 		return nil, usageError{err}

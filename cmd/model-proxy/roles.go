@@ -14,7 +14,7 @@ func (a *app) role(use, short, example string, add func(*cobra.Command, *flags),
 	var f flags
 	cmd := &cobra.Command{Use: use, Short: short, Example: example, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			n, err := a.newNode(cmd, f)
+			n, err := a.newNode(cmd, &f)
 			if err != nil {
 				return err
 			}

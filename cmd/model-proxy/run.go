@@ -20,10 +20,13 @@ SIGHUP reloads the configuration, SIGTERM drains, a second one cuts.`,
 		Example: "  model-proxy run --demo\n  model-proxy run --port 9876 --config ./config --env-file .env",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.demo {
-				return a.demo(cmd, f)
+			if _, err := a.resolve(cmd, &f); err != nil {
+				return err
 			}
-			n, err := a.newNode(cmd, f)
+			if f.demo {
+				return a.demo(cmd, &f)
+			}
+			n, err := a.newNode(cmd, &f)
 			if err != nil {
 				return err
 			}

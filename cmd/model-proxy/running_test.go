@@ -179,8 +179,13 @@ func TestDoctor(t *testing.T) {
 func TestHealthOfAWorker(t *testing.T) {
 	t.Parallel()
 	nats := gatewaytest.StartNATS(t)
-	g := &gateway{environ: []string{"HOME=" + t.TempDir(), "NATS_URL=" + nats.URL(), "ADMIN_API_KEY=of no use here"}}
-	g.start(t, "worker", "--metrics-listen", "127.0.0.1:0", "--data", t.TempDir())
+	data := t.TempDir()
+	g := &gateway{environ: []string{"HOME=" + t.TempDir(), "NATS_URL=" + nats.URL(), "ADMIN_API_KEY=of no use here",
+		"MODEL_PROXY_METRICS_LISTEN=127.0.0.1:0", "DATA_DIR=" + data}}
+	g.start(t, "worker")
+	if _, err := os.Stat(filepath.Join(data, "spool")); err != nil {
+		t.Errorf("DATA_DIR is not where the spool is: %v", err)
+	}
 	live := func() result { return command(t, g.environ, "status", "--live", "--endpoint", g.url) }
 	live().want(t, exitOK, "✓ ok")
 	nats.Stop()
@@ -189,4 +194,22 @@ func TestHealthOfAWorker(t *testing.T) {
 	nats.Start()
 	gatewaytest.Await(t, 10*time.Second, "the worker to find NATS again", func() bool { return live().code == exitOK })
 	command(t, g.environ, "status", "--live").want(t, exitUsage, "--live needs --endpoint")
+}
+
+// Every flag of run has a variable.
+func TestRunByVariables(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	g := &gateway{environ: []string{"HOME=" + t.TempDir(), "CLIENT_API_KEY=" + clientKey, "DATA_DIR=" + data,
+		"MODEL_PROXY_HOST=127.0.0.1", "MODEL_PROXY_PORT=0", "MODEL_PROXY_DEMO=true"}}
+	g.start(t, "run")
+	if !strings.HasPrefix(g.url, "http://127.0.0.1:") || strings.HasSuffix(g.url, ":8000") {
+		t.Errorf("listens on %s, want the host and port of the variables", g.url)
+	}
+	if _, err := os.Stat(controlSocket(data)); err != nil {
+		t.Errorf("DATA_DIR is not where the socket is: %v", err)
+	}
+	if code, _ := gatewaytest.Get(t, g.url+"/health"); code != http.StatusOK {
+		t.Errorf("health: %d, want 200", code)
+	}
 }
