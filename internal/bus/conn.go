@@ -77,10 +77,13 @@ func Connect(ctx context.Context, cfg Config, name string) (*Conn, error) {
 		opts = append(opts, nats.InProcessServer(cfg.Server.ns))
 	}
 	var err error
-	for {
+	for told := false; ; told = true {
 		c.nc, err = nats.Connect(url, opts...)
 		if err == nil || cfg.Server != nil || errors.Is(err, nats.ErrAuthorization) {
 			break
+		}
+		if !told {
+			cfg.Log.Warn("waiting for NATS", "role", name, "error", err)
 		}
 		select {
 		case <-ctx.Done():

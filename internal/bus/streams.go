@@ -28,9 +28,8 @@ const (
 	versionKey = "model-proxy-version"
 )
 
-// Ensure creates or updates the streams that every role needs. Whoever comes
-// first does it; a stream made by a newer version is refused.
-func (c *Conn) Ensure(ctx context.Context) error {
+// ensure is one try of Ensure.
+func (c *Conn) ensure(ctx context.Context) error {
 	for _, s := range []jetstream.StreamConfig{c.reqConfig(), c.logConfig()} {
 		if err := c.ensureStream(ctx, s); err != nil {
 			return fmt.Errorf("stream %s: %w", s.Name, err)
