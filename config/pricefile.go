@@ -23,11 +23,17 @@ type pricesFile struct {
 
 // priceFile is one model's entry. Date and source may differ from the file's.
 type priceFile struct {
+	servedFile
+	Services    map[string]*servedFile `json:"service_tiers"` // by what the provider calls them
+	Date        string                 `json:"date"`
+	Source      string                 `json:"source"`
+	Description note                   `json:"description"`
+}
+
+// servedFile is what one service tier costs.
+type servedFile struct {
 	ratesFile
-	Tiers       []tierFile `json:"tiers"`
-	Date        string     `json:"date"`
-	Source      string     `json:"source"`
-	Description note       `json:"description"`
+	Tiers []tierFile `json:"tiers"`
 }
 
 type ratesFile struct {
@@ -78,7 +84,16 @@ func readPrices(d *document) priceList {
 				d.checkDate(path+".date", entry.Date)
 				list.date = max(list.date, entry.Date)
 			}
-			p.Price = d.readPrice(path, entry)
+			p.Price = d.readPrice(path, &entry.servedFile)
+			for tier, served := range entry.Services {
+				if p.Services == nil {
+					p.Services = map[string]*llm.Price{}
+				}
+				if served != nil {
+					own := d.readPrice(path+".service_tiers."+tier, served)
+					p.Services[tier] = &own
+				}
+			}
 			known[name] = p
 		}
 	}
@@ -91,7 +106,7 @@ func (d *document) checkDate(path, date string) {
 	}
 }
 
-func (d *document) readPrice(path string, f *priceFile) llm.Price {
+func (d *document) readPrice(path string, f *servedFile) llm.Price {
 	if f.Input == nil || f.Output == nil {
 		d.fault(path, "needs input and output, in dollars for a million tokens; a model that is free says 0")
 		return llm.Price{}

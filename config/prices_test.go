@@ -167,6 +167,17 @@ func TestPriceVersion(t *testing.T) {
 	}
 }
 
+func TestServiceTierPrices(t *testing.T) {
+	s := load(t, map[string]string{"prices.json": `{"date": "2026-09-01", "providers": {"acme": {"a": {"input": 1, "output": 2,
+		"service_tiers": {"flex": {"input": 0.5, "output": 1}, "priority": {"input": 2, "output": 4, "tiers": [{"above_prompt_tokens": 10, "input": 3}]}}}}}}`})
+	p := s.Prices.Find("acme", "acme", "a")
+	for tier, want := range map[string]int64{"": 20*1000 + 5*2000, "flex": 20*500 + 5*1000, "priority": 20*3000 + 5*4000} {
+		if got, ok := p.Cost(llm.Usage{Prompt: 20, Completion: 5, Tier: tier}); got != want || !ok {
+			t.Errorf("%q: got %d, %v; want %d", tier, got, ok, want)
+		}
+	}
+}
+
 func TestPriceDoubts(t *testing.T) {
 	s := load(t, map[string]string{"prices.json": `{"date": "2026-09-01", "providers": {"acme": {
 		"b": {"input": 1, "output": 2, "cache_read": 3}, "c": {"input": 1, "output": 2, "cache_write": 0.5},

@@ -165,7 +165,7 @@ func (x *Exchange) Answer(dst []byte, status int, h http.Header, body []byte) ([
 
 // answerFields are what is read of a whole answer of any protocol.
 var answerFields = rawjson.Fields{Want: []string{
-	"id", "model", "usage", "error", "type", "choices", "content", "stop_reason", "input_tokens", "output", "status",
+	"id", "model", "usage", "error", "type", "choices", "content", "stop_reason", "input_tokens", "output", "status", "service_tier",
 }}
 
 func cutError(message string, cause error) *llm.Error {

@@ -255,6 +255,13 @@ func TestPassAnswer(t *testing.T) {
 		{name: "compaction", protocol: llm.Anthropic, body: `{"content":[],"usage":{"input_tokens":1,"output_tokens":2,"iterations":[{"type":"compaction","input_tokens":10,"output_tokens":5},{"type":"message","input_tokens":1,"output_tokens":2}]}}`,
 			usage: llm.Usage{Prompt: 11, Completion: 7, Source: llm.UsageProvider}},
 		{name: "no usage", protocol: llm.OpenAI, body: `{"choices":[{"message":{"content":"hi"}}]}`, usage: llm.Usage{Prompt: 4, Completion: 4, Source: llm.UsageEstimated}},
+		{name: "tier of chat", protocol: llm.OpenAI, body: `{"usage":{"prompt_tokens":8},"service_tier":"flex"}`, usage: llm.Usage{Prompt: 8, Source: llm.UsageProvider, Tier: "flex"}},
+		{name: "tier of responses", protocol: llm.Responses, body: `{"service_tier":"priority","status":"completed","usage":{"input_tokens":8}}`,
+			usage: llm.Usage{Prompt: 8, Source: llm.UsageProvider, Tier: "priority"}},
+		{name: "tier of messages", protocol: llm.Anthropic, body: `{"usage":{"input_tokens":8,"service_tier":"priority"}}`, usage: llm.Usage{Prompt: 8, Source: llm.UsageProvider, Tier: "priority"}},
+		{name: "fast messages", protocol: llm.Anthropic, body: `{"usage":{"input_tokens":8,"service_tier":"standard","speed":"fast"}}`, usage: llm.Usage{Prompt: 8, Source: llm.UsageProvider, Tier: "fast"}},
+		{name: "standard tier", protocol: llm.OpenAI, body: `{"usage":{"prompt_tokens":8},"service_tier":"on_demand"}`, usage: llm.Usage{Prompt: 8, Source: llm.UsageProvider}},
+		{name: "no tier", protocol: llm.OpenAI, body: `{"usage":{"prompt_tokens":8},"service_tier":null}`, usage: llm.Usage{Prompt: 8, Source: llm.UsageProvider}},
 		{name: "error with status 200", protocol: llm.OpenAI, body: `{"error":{"message":"bad","code":400}}`, kind: llm.BadRequest},
 		{name: "not JSON", protocol: llm.OpenAI, body: `<html>`, kind: llm.BadGateway},
 	} {

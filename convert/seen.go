@@ -24,6 +24,7 @@ type counters struct {
 	write1h             int64
 	completion          int64
 	reasoning           int64
+	tier                string // as llm.Usage has it
 }
 
 // bytesPerToken is the rule of thumb for English prose and for code; Chinese
@@ -39,7 +40,7 @@ func (s *seen) total(prompt int64) llm.Usage {
 	c := s.usage
 	u := llm.Usage{
 		Prompt: c.prompt, CachedRead: c.read, CachedWrite: c.write, CachedWrite1h: c.write1h,
-		Completion: c.completion, Reasoning: c.reasoning, Source: llm.UsageProvider,
+		Completion: c.completion, Reasoning: c.reasoning, Source: llm.UsageProvider, Tier: c.tier,
 	}
 	if c.cachedApart {
 		u.Prompt += c.read + c.write
@@ -71,10 +72,12 @@ func (s *seen) readAnswer(p llm.Protocol, body []byte, found rawjson.Members) {
 		s.usage.complete = s.usage.known
 	case llm.Responses:
 		s.usage.readResponses(usage)
+		s.usage.setTier(found.Value(body, "service_tier"))
 		s.setFinish(found.Value(body, "status"))
 		s.content = int64(len(found.Value(body, "output")))
 	default:
 		s.usage.readChat(usage)
+		s.usage.setTier(found.Value(body, "service_tier"))
 		choice := rawjson.First(found.Value(body, "choices"))
 		s.setFinish(rawjson.Get(choice, "finish_reason"))
 		s.content = int64(len(rawjson.Get(choice, "message")))
@@ -105,6 +108,15 @@ func count(raw []byte) int64 {
 		return 0
 	}
 	return n
+}
+
+// setTier reads service_tier. What providers call the standard one is "".
+func (c *counters) setTier(raw []byte) {
+	switch tier, _ := rawjson.Unquote(raw); tier {
+	case "", "default", "standard", "auto", "on_demand":
+	default:
+		c.tier = tier[:min(len(tier), 32)]
+	}
 }
 
 // readChat reads the usage of Chat Completions and of the hosts that vary it.
@@ -175,6 +187,12 @@ func (c *counters) readMessages(usage []byte) {
 			c.write1h = count(rawjson.Get(v, "ephemeral_1h_input_tokens"))
 		case `"output_tokens_details"`:
 			c.reasoning = count(rawjson.Get(v, "thinking_tokens"))
+		case `"service_tier"`:
+			c.setTier(v)
+		case `"speed"`:
+			if rawjson.EqualString(v, "fast") {
+				c.tier = "fast"
+			}
 		case `"iterations"`:
 			iterations = v
 		}

@@ -25,6 +25,9 @@ func readChatEvent(s *Stream, e llm.Event, data []byte) reading {
 	see.note(found.Value(data, "id"), found.Value(data, "model"))
 	usage, choices := found.Value(data, "usage"), found.Value(data, "choices")
 	see.usage.readChat(usage)
+	if len(usage) > 0 && usage[0] == '{' { // once in a stream: it need not be looked for in every chunk
+		see.usage.setTier(rawjson.Get(data, "service_tier"))
+	}
 	var r reading
 	any := false
 	for choice := range rawjson.Array(choices) {
@@ -162,6 +165,7 @@ func readResponsesEvent(s *Stream, e llm.Event, data []byte) reading {
 		m := found.Value(data, "response")
 		see.note(rawjson.Get(m, "id"), rawjson.Get(m, "model"))
 		see.usage.readResponses(rawjson.Get(m, "usage"))
+		see.usage.setTier(rawjson.Get(m, "service_tier"))
 		see.setFinish(rawjson.Get(m, "status"))
 		r.finished, r.done = true, true
 	default:

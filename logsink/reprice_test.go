@@ -46,7 +46,7 @@ func TestReprice(t *testing.T) {
 			spent("f2", 1, "dear", with(usage.Spend{PromptTokens: 10, CachedWriteTokens: 10, CachedWrite1hTokens: 4, UsageSource: llm.UsageProvider}, nano(7))),
 			spent("f3", 1, "dear", with(tokens, nano(5))), // the other one's record is missing
 			spent("f4", 1, "dear", tokens),
-			spent("f5", 1, "dear", with(tokens, nano(1))), spent("f5", 2, "gone", tokens),
+			spent("f5", 1, "dear", with(tokens, nano(1))), spent("f5", 2, "dear", usage.Spend{PromptTokens: 10, ServiceTier: "flex", UsageSource: llm.UsageProvider}),
 			spent("f7", 1, "dear", with(none, nano(3))),
 			spent("f8", 1, "dear", tokens),
 		}})
@@ -58,7 +58,7 @@ func TestReprice(t *testing.T) {
 		return &price
 	}}
 	before := costs(t, s)
-	// f1: 10×1 + 5×4; f2: 6 for five minutes × 2 + 4 for an hour × 3; f3: as it was; f4: free; f5: one has no price; f7: used nothing.
+	// f1: 10×1 + 5×4; f2: 6 for five minutes × 2 + 4 for an hour × 3; f3: as it was; f4: free; f5: one has no price for its tier; f7: used nothing.
 	want := Repriced{Requests: 7, Changed: 5, Incomplete: 1, Unpriced: 1, BeforeNanoUSD: 9 + 7 + 5 + 1 + 3, CostNanoUSD: 30 + 24 + 5}
 	how.DryRun = true
 	if got, err := Reprice(t.Context(), dir, how); err != nil || got != want {

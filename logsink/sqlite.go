@@ -49,8 +49,9 @@ var migrations = [][]string{{
 	"create index requests_request_id on requests (request_id) where request_id <> job_id",
 	"create index attempts_request_id on attempts (request_id) where request_id <> job_id",
 }, {
-	// Few attempts have any; the others need no room for them.
-	"create table hour_writes (job_id text not null, attempt integer not null, cached_write_1h_tokens integer not null, primary key (job_id, attempt)) without rowid",
+	// What a cost depends on and few attempts have; the others need no room for it.
+	`create table spend_details (job_id text not null, attempt integer not null, cached_write_1h_tokens integer not null,
+		service_tier text not null, primary key (job_id, attempt)) without rowid`,
 }}
 
 var sqliteTypes = map[kind]string{
@@ -227,7 +228,7 @@ func (s *SQLite) writeAll(ctx context.Context, b *batch) (n written, err error) 
 	if n.attempts, err = insert(ctx, tx, &s.attempts, b.attempts, appendAttempt); err != nil {
 		return n, err
 	}
-	if err = insertHourWrites(ctx, tx, b.attempts); err != nil {
+	if err = insertSpendDetails(ctx, tx, b.attempts); err != nil {
 		return n, err
 	}
 	if n.bodies, err = insert(ctx, tx, &s.bodies, b.bodies, appendBody); err != nil {

@@ -148,8 +148,8 @@ type pricedAttempt struct {
 // attempts reckons those of the requests between two keys.
 func (p *repricer) attempts(ctx context.Context, tx *sql.Tx, first, last string, of map[string]*pricedRequest) ([]pricedAttempt, error) {
 	rows, err := tx.QueryContext(ctx, `select a.job_id, a.attempt, provider, upstream_model, outcome, `+strings.Join(names(tokenColumns), ", ")+`,
-		usage_source, cost_nano_usd, coalesce(cached_write_1h_tokens, 0)
-		from attempts a left join hour_writes h on h.job_id = a.job_id and h.attempt = a.attempt
+		usage_source, cost_nano_usd, coalesce(cached_write_1h_tokens, 0), coalesce(service_tier, '')
+		from attempts a left join spend_details d on d.job_id = a.job_id and d.attempt = a.attempt
 		where a.job_id >= ? and a.job_id <= ?`, first, last)
 	if err != nil {
 		return nil, err
@@ -162,7 +162,7 @@ func (p *repricer) attempts(ctx context.Context, tx *sql.Tx, first, last string,
 		var provider, model string
 		var outcome usage.Outcome
 		if err := rows.Scan(&a.job, &a.number, &provider, &model, &outcome, &s.PromptTokens, &s.CachedReadTokens, &s.CachedWriteTokens,
-			&s.CompletionTokens, &s.ReasoningTokens, &s.UsageSource, &s.CostNanoUSD, &s.CachedWrite1hTokens); err != nil {
+			&s.CompletionTokens, &s.ReasoningTokens, &s.UsageSource, &s.CostNanoUSD, &s.CachedWrite1hTokens, &s.ServiceTier); err != nil {
 			return nil, err
 		}
 		r := of[a.job]
@@ -224,13 +224,13 @@ func nullable(n *int64) any {
 	return *n
 }
 
-// insertHourWrites keeps what no column of attempts has and a cost depends on.
-func insertHourWrites(ctx context.Context, tx *sql.Tx, attempts []*usage.Attempt) error {
+// insertSpendDetails keeps what no column of attempts has and a cost depends on.
+func insertSpendDetails(ctx context.Context, tx *sql.Tx, attempts []*usage.Attempt) error {
 	for _, a := range attempts {
-		if a.CachedWrite1hTokens == 0 {
+		if a.CachedWrite1hTokens == 0 && a.ServiceTier == "" {
 			continue
 		}
-		if _, err := tx.ExecContext(ctx, "insert or ignore into hour_writes values (?, ?, ?)", a.JobID, a.Attempt, a.CachedWrite1hTokens); err != nil {
+		if _, err := tx.ExecContext(ctx, "insert or ignore into spend_details values (?, ?, ?, ?)", a.JobID, a.Attempt, a.CachedWrite1hTokens, a.ServiceTier); err != nil {
 			return err
 		}
 	}

@@ -47,10 +47,10 @@ func meteredUpstream(t *testing.T) string {
 				fmt.Fprint(w, `{"choices":[`)
 			case strings.Contains(string(body), `"stream":true`):
 				w.Header().Set("Content-Type", "text/event-stream")
-				fmt.Fprint(w, stream)
+				fmt.Fprint(w, strings.Replace(stream, `"choices":[],`, `"choices":[],`+servedIn(string(body)), 1))
 			default:
 				w.Header().Set("Content-Type", "application/json")
-				fmt.Fprint(w, answer)
+				fmt.Fprint(w, "{"+servedIn(string(body))+answer[1:])
 			}
 			return
 		}
@@ -58,6 +58,14 @@ func meteredUpstream(t *testing.T) string {
 	}))
 	t.Cleanup(srv.Close)
 	return srv.URL
+}
+
+// servedIn is the service tier of an answer, as the request asked for it.
+func servedIn(body string) string {
+	if strings.Contains(body, "at once") {
+		return `"service_tier":"priority",`
+	}
+	return `"service_tier":"default",`
 }
 
 // startMeteredGateway runs the program in front of meteredUpstream, with the
@@ -110,6 +118,8 @@ func TestCosts(t *testing.T) {
 		{"refused-unknown", "/v1/chat/completions", "mystery", "say no", 500, unknown},
 		{"mixed-refused", "/v1/chat/completions", "mixed", "say no", 500, 0},
 		{"chain-half", "/v1/chat/completions", "chain", "half", 502, someSum},
+		{"priority", "/v1/chat/completions", "gpt", "at once", 200, unknown},
+		{"priority-stream", "/v1/messages-stream", "gpt", "at once", 200, unknown},
 		{"mixed-half", "/v1/chat/completions", "mixed", "half", 502, unknown},
 	}
 	for _, c := range tests {
@@ -119,12 +129,13 @@ func TestCosts(t *testing.T) {
 		}
 	}
 	metrics := g.do(t, "GET", "/metrics", "", "").body
-	for _, line := range []string{`model_proxy_unpriced_total{model="mystery"} 1`, `model_proxy_unpriced_total{model="mixed"} 1`} {
+	for _, line := range []string{`model_proxy_unpriced_total{model="mystery"} 1`, `model_proxy_unpriced_total{model="mixed"} 1`,
+		`model_proxy_unpriced_total{model="gpt"} 2`} {
 		if !strings.Contains(metrics, line+"\n") {
 			t.Errorf("/metrics lacks %s", line)
 		}
 	}
-	if strings.Contains(metrics, `model_proxy_unpriced_total{model="gpt"}`) {
+	if strings.Contains(metrics, `model_proxy_unpriced_total{model="claude"}`) {
 		t.Error("/metrics counts a model that has a price")
 	}
 	g.stop()
@@ -147,7 +158,7 @@ func TestCosts(t *testing.T) {
 		}
 	}
 	command(t, nil, "usage", "--data", g.data, "--by", "model", "--format", "json").want(t, exitOK,
-		fmt.Sprintf(`"model":"gpt","requests":4,"errors":1,"prompt_tokens":30000,"cached_read_tokens":27000,"cached_write_tokens":0,"completion_tokens":1500,"reasoning_tokens":960,"cost_nano_usd":%d`, 3*gpt),
+		fmt.Sprintf(`"model":"gpt","requests":6,"errors":1,"prompt_tokens":50000,"cached_read_tokens":45000,"cached_write_tokens":0,"completion_tokens":2500,"reasoning_tokens":1600,"cost_nano_usd":%d`, 3*gpt),
 		`"model":"mystery","requests":2,"errors":1,"prompt_tokens":10000,"cached_read_tokens":9000,"cached_write_tokens":0,"completion_tokens":500,"reasoning_tokens":320,"cost_nano_usd":null`, `"unpriced":1}`)
 	g.repriced(t, gpt)
 }
@@ -160,11 +171,11 @@ func (g *gateway) repriced(t *testing.T, gpt int) {
 		t.Helper()
 		return command(t, g.environ, append([]string{"prices", "reprice", "--data", g.data, "--config", g.conf}, args...)...)
 	}
-	reprice("--from", "1h", "--format", "json").want(t, exitOK, `"requests": 14,`, `"changed": 0,`, `"incomplete": 0,`, `"unpriced": 2,`)
+	reprice("--from", "1h", "--format", "json").want(t, exitOK, `"requests": 16,`, `"changed": 0,`, `"incomplete": 0,`, `"unpriced": 4,`)
 	writeFile(t, filepath.Join(g.conf, "prices.json"), `{"date":"2026-10-01","providers":{"acme":{"mystery-1":{"input":1.75,"output":14,"cache_read":0.175}}}}`)
-	reprice("--from", "1h", "--dry-run").want(t, exitOK, "14 requests, 3 with another cost now", "by version 2026-10-01-")
+	reprice("--from", "1h", "--dry-run").want(t, exitOK, "16 requests, 3 with another cost now", "by version 2026-10-01-")
 	reprice("--from", "1h", "--to", time.Now().Add(-30*time.Minute).Format(time.RFC3339)).want(t, exitOK, "0 requests")
-	reprice("--from", "1h").want(t, exitOK, "14 requests, 3 with another cost now", "0 have no price")
+	reprice("--from", "1h").want(t, exitOK, "16 requests, 3 with another cost now", "2 have no price")
 	r := g.rows(t, "--request-id", "unknown")[0]
 	if cost, _ := r["cost_nano_usd"].(float64); int(cost) != gpt || !strings.HasPrefix(r["price_version"].(string), "2026-10-01-") {
 		t.Errorf("got cost %v by version %v, want %d by the new one", r["cost_nano_usd"], r["price_version"], gpt)

@@ -27,17 +27,18 @@ the binary; docs/prices.md says which one a model has.`,
 // priceRow is the price of one route, or one entry of the list. Rates are in
 // dollars for a million tokens, null where there is no price.
 type priceRow struct {
-	Model         string     `json:"model"` // logical; "" for an entry of the list
-	Route         string     `json:"route"`
-	Provider      string     `json:"provider"`
-	UpstreamModel string     `json:"upstream_model"`
-	Rates         *ratesView `json:"dollars_per_million"`
-	Tiers         []tierView `json:"tiers"`
-	Entry         string     `json:"entry"` // where it stands in its list: provider/model
-	Date          string     `json:"date"`
-	Source        string     `json:"source"`
-	File          string     `json:"file"`
-	PriceVersion  string     `json:"price_version"`
+	Model         string               `json:"model"` // logical; "" for an entry of the list
+	Route         string               `json:"route"`
+	Provider      string               `json:"provider"`
+	UpstreamModel string               `json:"upstream_model"`
+	Rates         *ratesView           `json:"dollars_per_million"`
+	Tiers         []tierView           `json:"tiers"`
+	Services      map[string]ratesView `json:"service_tiers"` // below their first tier
+	Entry         string               `json:"entry"`         // where it stands in its list: provider/model
+	Date          string               `json:"date"`
+	Source        string               `json:"source"`
+	File          string               `json:"file"`
+	PriceVersion  string               `json:"price_version"`
 }
 
 type ratesView struct {
@@ -110,7 +111,7 @@ func listedPrices(list *config.PriceList) []priceRow {
 
 // fill sets what the price says; nil says nothing.
 func (r *priceRow) fill(p *config.Price) {
-	r.Tiers = []tierView{}
+	r.Tiers, r.Services = []tierView{}, map[string]ratesView{}
 	if p == nil {
 		return
 	}
@@ -118,6 +119,9 @@ func (r *priceRow) fill(p *config.Price) {
 	r.Rates, r.Entry, r.Date, r.Source, r.File = &rates, p.Name(), p.Date, p.Source, fileOf(p.File, p.Shipped)
 	for i := range p.Tiers {
 		r.Tiers = append(r.Tiers, tierView{p.Tiers[i].AbovePrompt, viewOfRates(&p.Tiers[i].Rates)})
+	}
+	for tier, served := range p.Services {
+		r.Services[tier] = viewOfRates(&served.Rates)
 	}
 }
 

@@ -20,7 +20,7 @@ func TestPricesList(t *testing.T) {
 	dir := folder(t, priced(fairPrice))
 	command(t, ownEnv, "prices", "list", "--config", dir, "--format", "json").want(t, exitOK,
 		`{"model":"good","route":"a","provider":"acme","upstream_model":"up","dollars_per_million":{"input":1.25,"cache_read":0.125,"cache_write":1.25,"cache_write_1h":1.25,"output":10,"reasoning":10},`+
-			`"tiers":[{"above_prompt_tokens":1000,"input":2.5,"cache_read":0.125,"cache_write":2.5,"cache_write_1h":2.5,"output":10,"reasoning":10}],`+
+			`"tiers":[{"above_prompt_tokens":1000,"input":2.5,"cache_read":0.125,"cache_write":2.5,"cache_write_1h":2.5,"output":10,"reasoning":10}],"service_tiers":{},`+
 			`"entry":"acme/up","date":"2026-09-01","source":"our contract","file":"`+dir+`/prices.json","price_version":"2026-09-01-`)
 	command(t, ownEnv, "prices", "list", "--config", dir).want(t, exitOK, "good   acme/up  1.25   0.125", "2.5, 10 above 1000", "Version 2026-09-01-")
 	command(t, ownEnv, "prices", "list", "--config", folder(t, own)).want(t, exitOK, "acme/up  no price")

@@ -9,7 +9,8 @@ import (
 // free model.
 type Price struct {
 	Rates
-	Tiers []PriceTier // by AbovePrompt, ascending; nil means one price for every length
+	Tiers    []PriceTier       // by AbovePrompt, ascending; nil means one price for every length
+	Services map[string]*Price // by Usage.Tier; they have none themselves
 }
 
 // Rates are micro-dollars for a million tokens, which is the same as
@@ -33,8 +34,18 @@ type PriceTier struct {
 
 // Cost is the price of one attempt in nano-dollars, rounded to the nearest
 // one, halves up; only the sum is rounded. It is never below 0 and stops at
-// the largest int64. Counts below 0 stand for 0.
-func (p *Price) Cost(u Usage) int64 {
+// the largest int64. Counts below 0 stand for 0. It is not ok where the
+// attempt was served in a tier whose price is not known.
+func (p *Price) Cost(u Usage) (nanoUSD int64, ok bool) {
+	if u.Tier != "" {
+		if p = p.Services[u.Tier]; p == nil {
+			return 0, false
+		}
+	}
+	return p.cost(u), true
+}
+
+func (p *Price) cost(u Usage) int64 {
 	r := p.ratesFor(u.Prompt)
 	prompt, completion := max(u.Prompt, 0), max(u.Completion, 0)
 	read := min(max(u.CachedRead, 0), prompt)

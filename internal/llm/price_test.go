@@ -43,10 +43,28 @@ func TestCost(t *testing.T) {
 		{"more than can be said", Price{Rates: Rates{Input: 1e12}}, Usage{Prompt: math.MaxInt64}, math.MaxInt64},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := c.price.Cost(c.usage); got != c.want {
+			if got, ok := c.price.Cost(c.usage); got != c.want || !ok {
 				t.Errorf("got %d nano-dollars, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+// A tier with a price of its own costs that; one without has no price, whatever
+// the standard one costs.
+func TestServiceTiers(t *testing.T) {
+	p := gpt52
+	p.Services = map[string]*Price{"flex": {Rates: Rates{Input: 875_000, Output: 7_000_000}}}
+	u := Usage{Prompt: 100, Completion: 10}
+	for tier, want := range map[string]int64{"": 100*1_750 + 10*14_000, "flex": 100*875 + 10*7_000, "priority": -1} {
+		u.Tier = tier
+		got, ok := p.Cost(u)
+		if !ok {
+			got = -1
+		}
+		if got != want {
+			t.Errorf("%q: got %d, want %d", tier, got, want)
+		}
 	}
 }
 
@@ -65,7 +83,7 @@ func TestCostIsExactAndMonotone(t *testing.T) {
 		u := Usage{CachedRead: count() / 8, CachedWrite1h: count() / 8, Reasoning: count() / 2}
 		u.CachedWrite = u.CachedWrite1h + count()/8
 		u.Prompt, u.Completion = u.CachedRead+u.CachedWrite+count()/8, u.Reasoning+count()/2
-		got, want := p.Cost(u), exactCost(&p, u)
+		got, want := p.cost(u), exactCost(&p, u)
 		if got != want {
 			t.Fatalf("%+v at %+v: got %d, want %d", u, p, got, want)
 		}
@@ -86,7 +104,7 @@ func TestCostIsExactAndMonotone(t *testing.T) {
 		if more.Prompt < 0 || more.Completion < 0 {
 			continue // more tokens than int64 holds
 		}
-		if c := p.Cost(more); c < got || got < 0 {
+		if c := p.cost(more); c < got || got < 0 {
 			t.Fatalf("%+v costs %d, and with %d tokens more (%+v) %d", u, got, add, more, c)
 		}
 	}

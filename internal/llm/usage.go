@@ -9,6 +9,7 @@ type Usage struct {
 	CachedWrite1h                   int64 // the part of CachedWrite kept for an hour
 	Completion, Reasoning           int64
 	Source                          UsageSource
+	Tier                            string `json:",omitempty"` // service tier that has a price of its own, such as flex; "" for the standard one
 }
 
 // UsageSource says where the numbers of a Usage come from. The zero value

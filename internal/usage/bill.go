@@ -7,7 +7,7 @@ import (
 )
 
 // Cost is what an attempt at an endpoint costs in nano-dollars. It is not ok
-// where p is nil: nobody knows. Providers count tokens without charging,
+// where p is nil or has no price for the tier: nobody knows. Providers count tokens without charging,
 // although their answer has the count where others have their usage.
 func Cost(p *llm.Price, e llm.Endpoint, u llm.Usage) (nanoUSD int64, ok bool) {
 	switch {
@@ -16,7 +16,7 @@ func Cost(p *llm.Price, e llm.Endpoint, u llm.Usage) (nanoUSD int64, ok bool) {
 	case e == llm.CountTokens:
 		return 0, true
 	}
-	return p.Cost(u), true
+	return p.Cost(u)
 }
 
 // Bill adds up what the attempts of one request cost. The zero Bill is that

@@ -119,6 +119,9 @@ type Spend struct {
 	// cost can be reckoned anew.
 	CachedWrite1hTokens int64 `json:"-"`
 
+	// ServiceTier is llm.Usage.Tier; likewise in no column.
+	ServiceTier string `json:"-"`
+
 	// CostNanoUSD is in nano-dollars and is set by whoever writes the record;
 	// nil means that no price is known. The store never computes it.
 	CostNanoUSD *int64 `json:"cost_nano_usd"`
@@ -135,6 +138,7 @@ func SpendOf(u llm.Usage) Spend {
 		UsageSource:       u.Source,
 
 		CachedWrite1hTokens: u.CachedWrite1h,
+		ServiceTier:         u.Tier,
 	}
 	if s.UsageSource == "" {
 		s.UsageSource = llm.UsageNone
@@ -145,7 +149,7 @@ func SpendOf(u llm.Usage) Spend {
 // Usage is the reverse of SpendOf.
 func (s *Spend) Usage() llm.Usage {
 	return llm.Usage{Prompt: s.PromptTokens, CachedRead: s.CachedReadTokens, CachedWrite: s.CachedWriteTokens, CachedWrite1h: s.CachedWrite1hTokens,
-		Completion: s.CompletionTokens, Reasoning: s.ReasoningTokens, Source: s.UsageSource}
+		Completion: s.CompletionTokens, Reasoning: s.ReasoningTokens, Source: s.UsageSource, Tier: s.ServiceTier}
 }
 
 // Body is what LOG_BODIES keeps of a request. A large one travels in several

@@ -111,6 +111,7 @@ func (s *Spend) walk(w *wire) {
 	str(w, &s.UsageSource)
 	if w.version > 1 {
 		integer(w, &s.CachedWrite1hTokens)
+		str(w, &s.ServiceTier)
 	}
 	optional(w, &s.CostNanoUSD)
 }

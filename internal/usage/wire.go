@@ -17,7 +17,7 @@ import (
 // zigzag varints, strings and bytes a varint length and the bytes, floats
 // their 8 IEEE bytes, little-endian. Fields stand in the order of walk; any
 // change of it needs another version. Version 1, which is still read, lacks
-// CachedWrite1hTokens.
+// what a Spend has in no column.
 const version = 2
 
 // maxText bounds each text of a record that is too large to be sent whole.
