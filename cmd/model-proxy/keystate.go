@@ -83,14 +83,11 @@ type providerKeys struct {
 	Usable int `json:"usable"`
 }
 
-// keyHealth counts the keys of the providers that models use. It is degraded
-// where every key of one rests.
-func keyHealth(states []keysvc.KeyState, snap *config.Snapshot) ingress.Health {
+// keyCounts counts the keys of the providers that models use.
+func keyCounts(states []keysvc.KeyState, snap *config.Snapshot) map[string]providerKeys {
 	counts := map[string]providerKeys{}
-	for _, m := range snap.Models {
-		for _, r := range m.Routes {
-			counts[r.Provider.Name] = providerKeys{}
-		}
+	for name := range routed(snap) {
+		counts[name] = providerKeys{}
 	}
 	for _, k := range states {
 		c, used := counts[k.Provider]
@@ -103,6 +100,12 @@ func keyHealth(states []keysvc.KeyState, snap *config.Snapshot) ingress.Health {
 		}
 		counts[k.Provider] = c
 	}
+	return counts
+}
+
+// keyHealth tells of those keys. It is degraded where every key of one rests.
+func keyHealth(states []keysvc.KeyState, snap *config.Snapshot) ingress.Health {
+	counts := keyCounts(states, snap)
 	h := ingress.Health{Status: ingress.Healthy, Detail: counts}
 	for _, c := range counts {
 		if c.Keys > 0 && c.Usable == 0 {

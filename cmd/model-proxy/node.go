@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -21,7 +20,6 @@ import (
 	"github.com/julienschmidt/httprouter"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 
 	"model-proxy/config"
@@ -80,7 +78,7 @@ func (a *app) newNode(cmd *cobra.Command, f *flags) (*node, error) {
 		return nil, usageError{err}
 	}
 	n := &node{flags: *f, env: env, log: log, registry: prometheus.NewRegistry(), cut: make(chan struct{}), up: make(chan struct{}), faults: make(chan error, 16)}
-	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), roleTotals{n})
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), roleTotals{n}, buildInfo())
 	if n.source, err = config.Open(config.Options{Dir: f.config, EnvFile: f.envFile, Environ: a.environ}); err != nil {
 		return nil, usageError{err}
 	}
@@ -93,6 +91,9 @@ func (a *app) newNode(cmd *cobra.Command, f *flags) (*node, error) {
 	}
 	if n.traces, err = telemetry.NewTraces(env.Lookup, version, log); err != nil {
 		return nil, usageError{err}
+	}
+	if n.traces != nil {
+		n.registry.MustRegister(n.traces)
 	}
 	tuneMemory(env)
 	n.bus = busConfig(env, log)
@@ -238,7 +239,8 @@ func (n *node) startRecords(ctx context.Context, conn *bus.Conn, id string) erro
 	if err != nil {
 		return err
 	}
-	n.records = usage.NewPacker(usage.PackerConfig{Process: id, Publisher: usage.PublishFunc(conn.LogPublisher(id).Publish), Spool: spool, Log: n.log})
+	n.records = usage.NewPacker(usage.PackerConfig{Process: id, Publisher: usage.PublishFunc(conn.LogPublisher(id).Publish), Spool: spool, Log: n.log,
+		Added: telemetry.NewMetrics(n.registry, n.source.Current).Recorded})
 	n.start(ctx, "records", n.records.Run)
 	return nil
 }
@@ -265,6 +267,7 @@ func (n *node) startSink(ctx context.Context) error {
 	}
 	alive := bus.NewLiveness(conn)
 	n.sink = logsink.New(logsink.Config{Source: logsink.FromConsumer(consumer), Store: store, Liveness: alive, Log: n.log})
+	n.registry.MustRegister(sinkState{n.sink})
 	n.start(ctx, "beats", alive.Run)
 	n.start(ctx, "sink", func(ctx context.Context) error { return errors.Join(n.sink.Run(ctx), n.reader.Close(), store.Close()) })
 	return nil
@@ -299,35 +302,6 @@ func (n *node) startIngress(ctx context.Context) (net.Addr, error) {
 	}
 	n.start(ctx, "ingress", func(ctx context.Context) error { return in.Run(ctx, listener) })
 	return listener.Addr(), nil
-}
-
-func (n *node) metricsHandler() http.Handler {
-	return promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{})
-}
-
-// startMetrics serves /metrics and /health on --metrics-listen, for roles
-// without a port.
-func (n *node) startMetrics(ctx context.Context) error {
-	if n.flags.metricsListen == "" {
-		return nil
-	}
-	listener, err := net.Listen("tcp", n.flags.metricsListen)
-	if err != nil {
-		return fmt.Errorf("--metrics-listen: %w", err)
-	}
-	n.log.Info("metrics", "address", listener.Addr().String())
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", n.metricsHandler())
-	mux.HandleFunc("GET /health", n.health)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	n.start(ctx, "metrics", func(ctx context.Context) error {
-		defer context.AfterFunc(ctx, func() { _ = server.Close() })()
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
-	return nil
 }
 
 // wait keeps the node up until a signal, ctx's end or a role's failure, then

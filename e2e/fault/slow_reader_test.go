@@ -25,6 +25,7 @@ func TestSlowReader(t *testing.T) {
 	p := gatewaytest.Protocols[0]
 	slow := g.MustOpen(t, p.Stream("slow").With("X-Request-Id", "slow", "X-Mock-Text", "word", "X-Mock-Body-Size", "67108864", "X-Mock-Chunks", "4000"))
 	slow.MustEvents(t, 2)
+	gatewaytest.Await(t, soon, "the slow one's upstream to be slowed", func() bool { return g.Metrics().Sum("model_proxy_relay_stalled") == 1 })
 	before := g.RSS(t)
 
 	took := make([]time.Duration, others)

@@ -145,16 +145,10 @@ func (r *Run) Send(p Part) error {
 // frame waits for credit and sends one frame.
 func (r *Run) frame(p Part, flags byte) error {
 	r.mu.Lock()
-	for r.seq >= r.limit || r.bytes > 0 && r.bytes+len(p.Data) > windowBytes {
-		r.mu.Unlock()
-		select {
-		case <-r.wake:
-		case <-r.ctx.Done():
-			return context.Cause(r.ctx)
-		}
-		r.mu.Lock()
-	}
 	defer r.mu.Unlock()
+	if r.behindLocked(len(p.Data)) {
+		r.awaitCreditLocked(len(p.Data))
+	}
 	if r.ctx.Err() != nil {
 		return context.Cause(r.ctx)
 	}
@@ -165,6 +159,25 @@ func (r *Run) frame(p Part, flags byte) error {
 	r.putLocked(r.encodeLocked(p, flags), u)
 	r.over = p.End != nil
 	return nil
+}
+
+// behindLocked reports whether the client is too far behind for n more bytes.
+func (r *Run) behindLocked(n int) bool {
+	return r.seq >= r.limit || r.bytes > 0 && r.bytes+n > windowBytes
+}
+
+// awaitCreditLocked waits until the client is no longer behind, or the context
+// ends. It lets go of the lock meanwhile.
+func (r *Run) awaitCreditLocked(n int) {
+	defer r.w.stalls.begin()()
+	for r.behindLocked(n) && r.ctx.Err() == nil {
+		r.mu.Unlock()
+		select {
+		case <-r.wake:
+		case <-r.ctx.Done():
+		}
+		r.mu.Lock()
+	}
 }
 
 func (r *Run) encodeLocked(p Part, flags byte) []byte {

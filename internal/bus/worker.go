@@ -42,6 +42,7 @@ type Worker struct {
 
 	vigil    vigil
 	busy     atomic.Int64
+	stalls   stalls
 	draining atomic.Bool
 	inFlight sync.WaitGroup
 
@@ -59,6 +60,25 @@ func (w *Worker) ID() string { return w.id }
 
 // Busy is the number of slots in use.
 func (w *Worker) Busy() int64 { return w.busy.Load() }
+
+// Stalls are answers that wait for their clients.
+type Stalls struct {
+	Now   int64 // at this moment
+	Total int64 // since the start
+}
+
+// Stalls tells how often an upstream had to wait because its client was a whole
+// credit window behind.
+func (w *Worker) Stalls() Stalls { return Stalls{w.stalls.now.Load(), w.stalls.total.Load()} }
+
+type stalls struct{ now, total atomic.Int64 }
+
+// begin counts a stall; what it returns ends it.
+func (s *stalls) begin() (end func()) {
+	s.now.Add(1)
+	s.total.Add(1)
+	return func() { s.now.Add(-1) }
+}
 
 // Run takes jobs until ctx ends; those in flight then have cfg.Drain to finish
 // before they are cancelled. Run returns when all are over.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/sdk/trace"
@@ -76,4 +77,15 @@ func (t *Traces) Close(ctx context.Context) error {
 		return fmt.Errorf("send the last spans: %w", err)
 	}
 	return nil
+}
+
+var spansDesc = prometheus.NewDesc("model_proxy_spans_total", "Spans that left for the collector.", []string{"result"}, nil)
+
+// Describe implements prometheus.Collector.
+func (t *Traces) Describe(ch chan<- *prometheus.Desc) { ch <- spansDesc }
+
+// Collect implements prometheus.Collector.
+func (t *Traces) Collect(ch chan<- prometheus.Metric) {
+	ch <- prometheus.MustNewConstMetric(spansDesc, prometheus.CounterValue, float64(t.exporter.exported.Load()), "taken")
+	ch <- prometheus.MustNewConstMetric(spansDesc, prometheus.CounterValue, float64(t.exporter.lost.Load()), "lost")
 }

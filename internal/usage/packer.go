@@ -29,6 +29,9 @@ type PackerConfig struct {
 	Publisher Publisher
 	Spool     *Spool
 	Log       *slog.Logger
+	// Added is called with each entry that is added, on the goroutine that adds
+	// it. It must not block or keep what it gets. May be nil.
+	Added func(Entry)
 }
 
 // Packer carries the entries of one process to LOG. Entries are packed, up to
@@ -51,6 +54,7 @@ type Packer struct {
 	publisher Publisher
 	spool     *Spool
 	log       *slog.Logger
+	added     func(Entry)
 	age       *time.Timer   // runs while the pack holds anything
 	wake      chan struct{} // there is something in ready or failed; never closed
 
@@ -86,6 +90,7 @@ func NewPacker(c PackerConfig) *Packer {
 		publisher: c.Publisher,
 		spool:     c.Spool,
 		log:       c.Log,
+		added:     c.Added,
 		age:       time.NewTimer(time.Hour),
 		wake:      make(chan struct{}, 1),
 		starts:    map[string]int{},
@@ -100,6 +105,9 @@ func NewPacker(c PackerConfig) *Packer {
 // An attempt that starts and finishes within one pack is sent once: its
 // KindFinished repeats what its KindStarted held.
 func (p *Packer) Add(e Entry) {
+	if p.added != nil {
+		p.added(e)
+	}
 	if e.Kind != KindBody {
 		p.add(&e)
 		return
