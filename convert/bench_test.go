@@ -2,7 +2,9 @@ package convert
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"model-proxy/internal/llm"
 )
@@ -69,29 +71,142 @@ func BenchmarkPassRequest(b *testing.B) {
 	}
 }
 
+// padded are events as OpenAI sends them unasked: each with padding of its own,
+// so that no event repeats the one before it.
+func padded(events []llm.Event) []llm.Event {
+	out := make([]llm.Event, len(events))
+	for i, e := range events {
+		data := strings.Replace(string(e.Data), `"usage":`, `"obfuscation":"`+strings.Repeat("x", 5+i%9)+`","usage":`, 1)
+		raw := []byte("data: " + data + "\n\n")
+		out[i] = llm.Event{Raw: raw, Data: raw[6 : len(raw)-2]}
+	}
+	return out
+}
+
+// messagesEvents are a stream of n deltas of Messages.
+func messagesEvents(n int) []llm.Event {
+	var events []llm.Event
+	add := func(name, more string) {
+		data := `{"type":"` + name + `"` + more + `}`
+		raw := []byte("event: " + name + "\ndata: " + data + "\n\n")
+		at := len("event: "+name+"\n") + len("data: ")
+		events = append(events, llm.Event{Raw: raw, Type: []byte(name), Data: raw[at : len(raw)-2]})
+	}
+	add("message_start", `,"message":{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"usage":{"input_tokens":9,"output_tokens":1}}`)
+	add("content_block_start", `,"index":0,"content_block":{"type":"text","text":""}`)
+	for range n {
+		add("content_block_delta", `,"index":0,"delta":{"type":"text_delta","text":" word"}`)
+	}
+	add("content_block_stop", `,"index":0`)
+	add("message_delta", `,"delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":50}`)
+	add("message_stop", "")
+	return events
+}
+
+// conversions are streams and the pairs of protocols they go through.
+var conversions = []struct {
+	name             string
+	client, upstream llm.Protocol
+	events           []llm.Event
+	allocs           float64 // at most, for the whole stream of 50 deltas
+}{
+	{"messages from chat", llm.Anthropic, llm.OpenAI, chatEvents(50), 50},
+	{"messages from padded chat", llm.Anthropic, llm.OpenAI, padded(chatEvents(50)), 300},
+	{"responses from chat", llm.Responses, llm.OpenAI, chatEvents(50), 80},
+	{"chat from messages", llm.OpenAI, llm.Anthropic, messagesEvents(50), 50},
+	{"responses from messages", llm.Responses, llm.Anthropic, messagesEvents(50), 80},
+}
+
+func exchangeOf(t testing.TB, client, upstream llm.Protocol) *Exchange {
+	t.Helper()
+	x, err := New(Input{
+		Client: client, Endpoint: endpoints[client], Stream: true, Model: "m",
+		Body: []byte(`{"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}],"input":"hi"}`),
+	}, Target{Protocol: upstream, Model: "gpt-5.2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+func convertStream(t testing.TB, x *Exchange, dst []byte, events []llm.Event) []byte {
+	s := x.Stream()
+	for _, e := range events {
+		var err error
+		if dst, _, err = s.Event(dst, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dst
+}
+
 func BenchmarkConvertStream(b *testing.B) {
-	events := chatEvents(50)
-	for _, client := range []llm.Protocol{llm.Anthropic, llm.Responses} {
-		b.Run(string(client), func(b *testing.B) {
-			x, err := New(Input{
-				Client: client, Endpoint: endpoints[client], Stream: true, Model: "m",
-				Body: []byte(`{"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}],"input":"hi"}`),
-			}, Target{Protocol: llm.OpenAI, Model: "gpt-5.2"})
-			if err != nil {
-				b.Fatal(err)
-			}
+	for _, c := range conversions {
+		b.Run(c.name, func(b *testing.B) {
+			x := exchangeOf(b, c.client, c.upstream)
 			b.ReportAllocs()
 			dst := make([]byte, 0, 64<<10)
 			for b.Loop() {
-				s := x.Stream()
-				dst = dst[:0]
-				for _, e := range events {
-					if dst, _, err = s.Event(dst, e); err != nil {
-						b.Fatal(err)
-					}
+				dst = convertStream(b, x, dst[:0], c.events)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(c.events)), "ns/event")
+		})
+	}
+}
+
+// What an event costs in memory is counted: it would come back for every chunk
+// of every stream.
+func TestConvertedStreamsAllocateLittle(t *testing.T) {
+	for _, c := range conversions {
+		x := exchangeOf(t, c.client, c.upstream)
+		dst := make([]byte, 0, 64<<10)
+		got := testing.AllocsPerRun(20, func() { dst = convertStream(t, x, dst[:0], c.events) })
+		if got > c.allocs {
+			t.Errorf("%s: got %.0f allocations for 50 pieces, want at most %.0f", c.name, got, c.allocs)
+		}
+	}
+}
+
+// conversation is a request of about n bytes with text, calls and results.
+func conversation(n int) []byte {
+	body := []byte(`{"model":"gpt","max_tokens":100,"tools":[{"name":"read","input_schema":{"type":"object","properties":{"path":{"type":"string"}}}}],"messages":[`)
+	for i := 0; len(body) < n; i++ {
+		body = fmt.Appendf(body, `{"role":"user","content":"Look at file %d. %s"},`, i, strings.Repeat("The quick \\\"brown\\\" fox. ", 20))
+		body = fmt.Appendf(body, `{"role":"assistant","content":[{"type":"text","text":"I will."},{"type":"tool_use","id":"t%d","name":"read","input":{"path":"a/%d"}}]},`, i, i)
+		body = fmt.Appendf(body, `{"role":"user","content":[{"type":"tool_result","tool_use_id":"t%d","content":"%s"}]},`, i, strings.Repeat("jumps over the lazy dog\\n", 20))
+	}
+	return append(body, `{"role":"user","content":"Well?"}]}`...)
+}
+
+// A conversation of 100 KB converts in about a millisecond
+// (BenchmarkConvertConversation). The bound is for machines that are busy, and
+// for the race detector: it catches what looks through a text again and again.
+func TestLargeRequestsConvertFast(t *testing.T) {
+	in := Input{Client: llm.Anthropic, Endpoint: llm.Messages, Model: "gpt", Body: conversation(100 << 10)}
+	best := time.Hour
+	for range 20 {
+		began := time.Now()
+		if _, err := New(in, Target{Protocol: llm.OpenAI, Model: "gpt-5.2"}); err != nil {
+			t.Fatal(err)
+		}
+		best = min(best, time.Since(began))
+	}
+	if best > 250*time.Millisecond {
+		t.Errorf("100 KB took %v at best, want about 1 ms", best)
+	}
+}
+
+func BenchmarkConvertConversation(b *testing.B) {
+	in := Input{Client: llm.Anthropic, Endpoint: llm.Messages, Model: "gpt", Body: conversation(100 << 10)}
+	for _, target := range []llm.Protocol{llm.OpenAI, llm.Responses} {
+		b.Run(string(target), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(in.Body)))
+			for b.Loop() {
+				if _, err := New(in, Target{Protocol: target, Model: "gpt-5.2"}); err != nil {
+					b.Fatal(err)
 				}
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(events)), "ns/event")
 		})
 	}
 }

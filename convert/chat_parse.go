@@ -190,28 +190,30 @@ func (p *chatParser) messages(list []byte) {
 	}
 }
 
-func (p *chatParser) message(path string, m []byte) {
-	content := rawjson.Get(m, "content")
+func (p *chatParser) message(path string, v []byte) {
+	var room [8]member
+	m := split(room[:0], v)
+	content := m.get("content")
 	t := llm.Turn{Path: path}
-	if !idle(rawjson.Get(m, "name")) && str(rawjson.Get(m, "role")) != "function" {
+	if !idle(m.get("name")) && m.str("role") != "function" {
 		p.n.dropped(path + ".name")
 	}
-	switch role := str(rawjson.Get(m, "role")); role {
+	switch role := m.str("role"); role {
 	case "system", "developer":
 		t.Role, t.Blocks = llm.RoleSystem, p.parts(path, content)
 	case "user":
 		t.Role, t.Blocks = llm.RoleUser, p.parts(path, content)
 	case "assistant":
 		t.Role, t.Blocks = llm.RoleAssistant, p.assistant(path, m, content)
-		t.Prefix = isTrue(rawjson.Get(m, "prefix")) || isTrue(rawjson.Get(m, "continue_final_message"))
+		t.Prefix = isTrue(m.get("prefix")) || isTrue(m.get("continue_final_message"))
 	case "tool", "function":
 		t.Role = llm.RoleUser
-		id := str(rawjson.Get(m, "tool_call_id"))
+		id := m.str("tool_call_id")
 		if role == "function" {
-			id = latestCall(p.r.Turns, str(rawjson.Get(m, "name")))
+			id = latestCall(p.r.Turns, m.str("name"))
 			p.r.Choice.Legacy = true
 		}
-		b := llm.Block{Kind: llm.BlockResult, Path: path, ID: id, Content: p.parts(path, content), Cache: object(rawjson.Get(m, "cache_control"))}
+		b := llm.Block{Kind: llm.BlockResult, Path: path, ID: id, Content: p.parts(path, content), Cache: object(m.get("cache_control"))}
 		t.Blocks = []llm.Block{b}
 	default:
 		p.n.invalid(path+".role", "unknown role")
@@ -234,17 +236,17 @@ func latestCall(turns []llm.Turn, name string) string {
 }
 
 // assistant reads an assistant's message: reasoning first, then text, then calls.
-func (p *chatParser) assistant(path string, m, content []byte) []llm.Block {
+func (p *chatParser) assistant(path string, m members, content []byte) []llm.Block {
 	blocks := chatReasoning(m)
 	blocks = append(blocks, p.parts(path, content)...)
-	if s := str(rawjson.Get(m, "refusal")); s != "" {
+	if s := m.str("refusal"); s != "" {
 		blocks = append(blocks, llm.Block{Kind: llm.BlockRefusal, Path: path + ".refusal", Text: s})
 	}
-	if !rawjson.IsNull(rawjson.Get(m, "audio")) {
+	if !rawjson.IsNull(m.get("audio")) {
 		p.n.refuse(path+".audio", "the target cannot refer to recorded audio")
 	}
 	i := 0
-	for c := range rawjson.Array(rawjson.Get(m, "tool_calls")) {
+	for c := range rawjson.Array(m.get("tool_calls")) {
 		b := chatCall(at(path+".tool_calls", i), c)
 		if b.ID == "" {
 			b.ID = emptyID(len(p.r.Turns), i)
@@ -252,7 +254,7 @@ func (p *chatParser) assistant(path string, m, content []byte) []llm.Block {
 		blocks = append(blocks, b)
 		i++
 	}
-	if f := object(rawjson.Get(m, "function_call")); f != nil {
+	if f := object(m.get("function_call")); f != nil {
 		p.r.Choice.Legacy = true
 		blocks = append(blocks, llm.Block{
 			Kind: llm.BlockCall, Path: path + ".function_call", ID: emptyID(len(p.r.Turns), 0),
@@ -262,13 +264,15 @@ func (p *chatParser) assistant(path string, m, content []byte) []llm.Block {
 	return blocks
 }
 
-func chatCall(path string, c []byte) llm.Block {
-	b := llm.Block{Kind: llm.BlockCall, Path: path, ID: str(rawjson.Get(c, "id")), Raw: object(rawjson.Get(c, "extra_content"))}
-	if f := rawjson.Get(c, "custom"); object(f) != nil {
+func chatCall(path string, v []byte) llm.Block {
+	var room [8]member
+	c := split(room[:0], v)
+	b := llm.Block{Kind: llm.BlockCall, Path: path, ID: c.str("id"), Raw: object(c.get("extra_content"))}
+	if f := c.get("custom"); object(f) != nil {
 		b.Name, b.Args, b.Custom = str(rawjson.Get(f, "name")), str(rawjson.Get(f, "input")), true
 		return b
 	}
-	f := rawjson.Get(c, "function")
+	f := c.get("function")
 	b.Name, b.Args = str(rawjson.Get(f, "name")), argsText(rawjson.Get(f, "arguments"))
 	return b
 }
@@ -293,13 +297,15 @@ func (p *chatParser) parts(path string, content []byte) []llm.Block {
 	var blocks []llm.Block
 	i := 0
 	for part := range rawjson.Array(content) {
-		b, ok := p.part(at(path+".content", i), part)
+		var room [8]member
+		m := split(room[:0], part)
+		b, ok := p.part(at(path+".content", i), m, part)
 		i++
 		if !ok {
 			continue
 		}
-		b.Cache = object(rawjson.Get(part, "cache_control"))
-		if bp := object(rawjson.Get(part, "prompt_cache_breakpoint")); bp != nil && b.Cache == nil {
+		b.Cache = object(m.get("cache_control"))
+		if bp := object(m.get("prompt_cache_breakpoint")); bp != nil && b.Cache == nil {
 			b.Cache = cacheBreakpoint(bp)
 			p.n.emulated(b.Path + ".prompt_cache_breakpoint")
 		}
@@ -317,29 +323,29 @@ func cacheBreakpoint(raw []byte) []byte {
 	return []byte(`{"type":"ephemeral","ttl":"1h"}`)
 }
 
-func (p *chatParser) part(path string, part []byte) (llm.Block, bool) {
+func (p *chatParser) part(path string, m members, part []byte) (llm.Block, bool) {
 	b := llm.Block{Path: path}
-	switch kind := str(rawjson.Get(part, "type")); kind {
+	switch kind := m.str("type"); kind {
 	case "text", "input_text", "output_text", "":
-		b.Text = str(rawjson.Get(part, "text"))
+		b.Text = m.str("text")
 	case "refusal":
-		b.Kind, b.Text = llm.BlockRefusal, str(rawjson.Get(part, "refusal"))
+		b.Kind, b.Text = llm.BlockRefusal, m.str("refusal")
 	case "image_url":
-		url := str(rawjson.Get(part, "image_url", "url"))
-		if isString(rawjson.Get(part, "image_url")) {
-			url = str(rawjson.Get(part, "image_url"))
+		url := str(rawjson.Get(m.get("image_url"), "url"))
+		if isString(m.get("image_url")) {
+			url = m.str("image_url")
 		}
 		b.Kind, b.Media = llm.BlockImage, mediaFromURL(url)
-		b.Media.Detail = str(rawjson.Get(part, "image_url", "detail"))
+		b.Media.Detail = str(rawjson.Get(m.get("image_url"), "detail"))
 		if b.Media.Type == "application/pdf" {
 			b.Kind = llm.BlockDocument
 			p.n.emulated(path)
 		}
 	case "file":
-		b.Kind, b.Media = llm.BlockDocument, chatFile(rawjson.Get(part, "file"))
+		b.Kind, b.Media = llm.BlockDocument, chatFile(m.get("file"))
 	case "input_audio":
 		b.Kind = llm.BlockAudio
-		b.Media = &llm.Media{Type: str(rawjson.Get(part, "input_audio", "format")), Data: str(rawjson.Get(part, "input_audio", "data"))}
+		b.Media = &llm.Media{Type: str(rawjson.Get(m.get("input_audio"), "format")), Data: str(rawjson.Get(m.get("input_audio"), "data"))}
 	case "thinking": // Mistral's history: the list of parts came from such a host
 		return b, false
 	default:

@@ -58,25 +58,87 @@ func newChatReader(c *conversion) chunkReader {
 }
 
 func (r *chatReader) read(dst []llm.Chunk, data []byte) ([]llm.Chunk, *llm.Error) {
-	for choice := range rawjson.Array(rawjson.Get(data, "choices")) {
-		if n, _ := rawjson.Int(rawjson.Get(choice, "index")); n != 0 {
+	for v := range rawjson.Array(rawjson.Get(data, "choices")) {
+		c := readChatChoice(v)
+		if n, _ := rawjson.Int(c.index); n != 0 {
 			continue // only the first answer was asked for
 		}
 		dst = r.start(dst, data)
-		delta := rawjson.Get(choice, "delta")
-		if object(delta) == nil {
-			delta = rawjson.Get(choice, "message")
-		}
 		var err *llm.Error
-		if dst, err = r.delta(dst, delta); err != nil {
+		if dst, err = r.delta(dst, c.delta); err != nil {
 			return dst, err
 		}
-		r.finish_ = firstOf(str(rawjson.Get(choice, "finish_reason")), r.finish_)
-		for _, name := range []string{"stop_reason", "matched_stop"} { // vLLM, SGLang
-			r.matched = firstOf(r.matched, str(rawjson.Get(choice, name)))
+		r.finish_ = firstOf(str(c.finish), r.finish_)
+		for _, stop := range c.matched {
+			r.matched = firstOf(r.matched, str(stop))
 		}
 	}
 	return dst, nil
+}
+
+// steady: text and thinking go through as they come, but for thinking that comes
+// with details to keep.
+func (r *chatReader) steady() bool {
+	return r.open && r.call == nil && len(r.details) == 0 && (r.kind == llm.BlockText || r.kind == llm.BlockThinking)
+}
+
+// chatChoice are the members of a choice that are read.
+type chatChoice struct {
+	index, finish []byte
+	delta         []byte    // or the message
+	matched       [2][]byte // the stop sequence, as vLLM and SGLang tell it
+}
+
+func readChatChoice(v []byte) (c chatChoice) {
+	var message []byte
+	for name, v := range rawjson.Quoted(v) {
+		switch string(name) {
+		case `"index"`:
+			c.index = v
+		case `"delta"`:
+			c.delta = v
+		case `"message"`:
+			message = v
+		case `"finish_reason"`:
+			c.finish = v
+		case `"stop_reason"`:
+			c.matched[0] = v
+		case `"matched_stop"`:
+			c.matched[1] = v
+		}
+	}
+	if object(c.delta) == nil {
+		c.delta = message
+	}
+	return c
+}
+
+// chatDelta are the members of a delta, or of a message, that are read.
+type chatDelta struct {
+	content, refusal, calls, call, details []byte
+	reasoning                              [2][]byte // reasoning_content, reasoning
+}
+
+func readChatDelta(v []byte) (d chatDelta) {
+	for name, v := range rawjson.Quoted(v) {
+		switch string(name) {
+		case `"content"`:
+			d.content = v
+		case `"refusal"`:
+			d.refusal = v
+		case `"tool_calls"`:
+			d.calls = v
+		case `"function_call"`:
+			d.call = v
+		case `"reasoning_content"`:
+			d.reasoning[0] = v
+		case `"reasoning"`:
+			d.reasoning[1] = v
+		case `"reasoning_details"`:
+			d.details = v
+		}
+	}
+	return d
 }
 
 func (r *chatReader) start(dst []llm.Chunk, data []byte) []llm.Chunk {
@@ -89,28 +151,28 @@ func (r *chatReader) start(dst []llm.Chunk, data []byte) []llm.Chunk {
 }
 
 // delta reads the pieces of one chunk, or a whole message.
-func (r *chatReader) delta(dst []llm.Chunk, delta []byte) ([]llm.Chunk, *llm.Error) {
-	dst = r.reasoning(dst, delta)
-	content := rawjson.Get(delta, "content")
-	if s, ok := rawjson.Unquote(content); ok {
-		dst = r.text(dst, llm.BlockText, s)
+func (r *chatReader) delta(dst []llm.Chunk, v []byte) ([]llm.Chunk, *llm.Error) {
+	d := readChatDelta(v)
+	dst = r.reasoning(dst, d)
+	if isString(d.content) {
+		dst = r.text(dst, llm.BlockText, str(d.content))
 	}
-	for part := range rawjson.Array(content) { // Mistral
+	for part := range rawjson.Array(d.content) { // Mistral
 		dst = r.part(dst, part)
 	}
-	if s := str(rawjson.Get(delta, "refusal")); s != "" {
+	if s := str(d.refusal); s != "" {
 		r.refusal = append(r.refusal, s...)
 		dst = r.text(dst, llm.BlockRefusal, s)
 	}
 	position := 0
-	for call := range rawjson.Array(rawjson.Get(delta, "tool_calls")) {
+	for call := range rawjson.Array(d.calls) {
 		var err *llm.Error
 		if dst, err = r.fragment(dst, position, call); err != nil {
 			return dst, err
 		}
 		position++
 	}
-	if f := object(rawjson.Get(delta, "function_call")); f != nil {
+	if f := object(d.call); f != nil {
 		var o build
 		o.open('{')
 		o.key("index").int(0)
@@ -121,16 +183,19 @@ func (r *chatReader) delta(dst []llm.Chunk, delta []byte) ([]llm.Chunk, *llm.Err
 	return dst, nil
 }
 
+// reasoningFields are where hosts have the text of their reasoning.
+var reasoningFields = [2]string{"reasoning_content", "reasoning"}
+
 // reasoning reads the thinking of a delta, in whichever field the host has it.
-func (r *chatReader) reasoning(dst []llm.Chunk, delta []byte) []llm.Chunk {
+func (r *chatReader) reasoning(dst []llm.Chunk, delta chatDelta) []llm.Chunk {
 	text, form := "", ""
-	for _, name := range []string{"reasoning_content", "reasoning"} {
-		if s := str(rawjson.Get(delta, name)); s != "" && text == "" {
-			text, form = s, name
+	for i, v := range delta.reasoning {
+		if s := str(v); s != "" && text == "" {
+			text, form = s, reasoningFields[i]
 		}
 	}
 	var details [][]byte
-	for d := range rawjson.Array(rawjson.Get(delta, "reasoning_details")) {
+	for d := range rawjson.Array(delta.details) {
 		details = append(details, bytes.Clone(d))
 		if form == "" {
 			text += firstOf(str(rawjson.Get(d, "text")), str(rawjson.Get(d, "summary")))

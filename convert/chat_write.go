@@ -22,7 +22,8 @@ type chatWriter struct {
 	detail int // index in reasoning_details
 	pieces int
 
-	refused bool // a refusal was told
+	refused bool     // a refusal was told
+	next    template // of a piece of text
 }
 
 func newChatWriter(c *conversion) chunkWriter { return &chatWriter{c: c, detail: -1} }
@@ -118,7 +119,25 @@ func (w *chatWriter) openCall(o *build, b llm.Block) {
 func (w *chatWriter) content(dst []byte, text string, n *int) []byte {
 	w.text = true
 	w.runes += utf8.RuneCountInString(text)
-	return w.chunk(dst, n, "", func(o *build) { o.key("content").str(text) })
+	if w.next.empty() {
+		var none, at int
+		event := w.chunk(nil, &none, "", func(o *build) {
+			o.key("content")
+			at = len(o.b)
+			o.str("")
+		})
+		w.next.made(event, 0, at)
+	}
+	*n++
+	return w.next.append(dst, 0, text)
+}
+
+func (w *chatWriter) splice(dst, quoted []byte) ([]byte, bool) {
+	if w.kind != llm.BlockText || w.next.empty() {
+		return dst, false
+	}
+	w.runes += utf8.RuneCount(quoted) - len(`""`)
+	return w.next.splice(dst, 0, quoted), true
 }
 
 func (w *chatWriter) details(dst []byte, b llm.Block, n *int) []byte {

@@ -1,6 +1,8 @@
 package convert
 
 import (
+	"bytes"
+
 	"model-proxy/internal/llm"
 	"model-proxy/internal/rawjson"
 )
@@ -72,6 +74,10 @@ type chunkReader interface {
 // chunkWriter turns chunks into a client's events. It counts them in n.
 type chunkWriter interface {
 	write(dst []byte, c llm.Chunk, n *int) []byte
+	// splice writes the next piece of the open block like the last one, in one
+	// event. The piece is a JSON string without escapes, of which every byte is
+	// as AppendString would have it. ok is false where it takes write to do so.
+	splice(dst, quoted []byte) (out []byte, ok bool)
 }
 
 // conversion is what one exchange between two protocols keeps.
@@ -140,6 +146,13 @@ func (x *Exchange) convertRequest() ([]byte, error) {
 	}
 	c.pause = newPause(x, body)
 	return body, nil
+}
+
+// room is a buffer for the converted request, which is about as long as the
+// client's own.
+func (c *conversion) room() build {
+	n := len(c.x.in.Body)
+	return build{b: make([]byte, 0, n+n/8+512)}
 }
 
 // answer writes a whole answer of the upstream as the client wants it.
@@ -223,11 +236,25 @@ func (s *Stream) convert(dst []byte, data []byte, r reading) ([]byte, Emitted, e
 		s.failed = v.err
 		return dst, Emitted{}, v.err
 	}
+	if r.piece != nil && v.passes(r.piece) {
+		if dst, ok := v.writer.splice(dst, r.piece); ok {
+			return dst, Emitted{Events: 1}, nil
+		}
+	}
+	return s.convertEvent(dst, data, r)
+}
+
+func (s *Stream) convertEvent(dst []byte, data []byte, r reading) ([]byte, Emitted, error) {
+	v := s.conv
 	var out Emitted
 	var err *llm.Error
 	v.chunks = v.chunks[:0]
-	if data[0] == '{' {
+	switch {
+	case r.piece != nil:
+		v.chunks = append(v.chunks, llm.Chunk{Kind: llm.ChunkText, Text: str(r.piece)})
+	case data[0] == '{':
 		v.chunks, err = v.reader.read(v.chunks, data)
+		s.forget(v.chunks)
 	}
 	if err == nil && r.done {
 		v.chunks, err = v.reader.finish(v.chunks)
@@ -240,6 +267,12 @@ func (s *Stream) convert(dst []byte, data []byte, r reading) ([]byte, Emitted, e
 		return dst, out, err
 	}
 	return dst, out, nil
+}
+
+// passes reports whether a piece of text gets to the writer as it is, and not as
+// the first of its kind.
+func (v *streamConversion) passes(quoted []byte) bool {
+	return len(quoted) > len(`""`) && v.writer != nil && v.half == "" && v.mend.idle() && bytes.IndexByte(quoted, '\\') < 0
 }
 
 // emit writes the chunks that are ready.

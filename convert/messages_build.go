@@ -32,6 +32,7 @@ func buildMessagesRequest(c *conversion, r *llm.Request) []byte {
 	b.structured()
 	b.arrange()
 	b.capBreakpoints()
+	b.o = c.room()
 	b.o.open('{')
 	b.o.key("model").str(c.x.target.Model)
 	b.o.key("max_tokens").int(b.max)

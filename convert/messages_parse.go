@@ -121,17 +121,19 @@ func (p *messagesParser) choice(v []byte) {
 }
 
 func (p *messagesParser) messages(list []byte) {
-	for m := range rawjson.Array(list) {
+	for v := range rawjson.Array(list) {
 		path := at("messages", p.asked)
 		p.asked++
-		t := llm.Turn{Path: path, Role: llm.Role(str(rawjson.Get(m, "role")))}
+		var room [8]member
+		m := split(room[:0], v)
+		t := llm.Turn{Path: path, Role: llm.Role(m.str("role"))}
 		switch t.Role {
 		case llm.RoleUser, llm.RoleAssistant, llm.RoleSystem:
 		default:
 			p.n.invalid(path+".role", "unknown role")
 			return
 		}
-		t.Blocks = p.content(path+".content", rawjson.Get(m, "content"))
+		t.Blocks = p.content(path+".content", m.get("content"))
 		p.r.Turns = append(p.r.Turns, t)
 	}
 	if n := len(p.r.Turns); n > 0 && p.r.Turns[n-1].Role == llm.RoleAssistant {
@@ -154,27 +156,29 @@ func (p *messagesParser) content(path string, v []byte) []llm.Block {
 }
 
 func (p *messagesParser) block(path string, v []byte) llm.Block {
-	b := llm.Block{Path: path, Cache: object(rawjson.Get(v, "cache_control"))}
-	switch kind := str(rawjson.Get(v, "type")); kind {
+	var room [8]member
+	m := split(room[:0], v)
+	b := llm.Block{Path: path, Cache: object(m.get("cache_control"))}
+	switch kind := m.str("type"); kind {
 	case "text":
-		b.Text = str(rawjson.Get(v, "text"))
+		b.Text = m.str("text")
 	case "thinking":
-		b.Kind, b.Text, b.Signature = llm.BlockThinking, str(rawjson.Get(v, "thinking")), str(rawjson.Get(v, "signature"))
+		b.Kind, b.Text, b.Signature = llm.BlockThinking, m.str("thinking"), m.str("signature")
 	case "redacted_thinking":
-		b.Kind, b.Signature = llm.BlockRedacted, str(rawjson.Get(v, "data"))
+		b.Kind, b.Signature = llm.BlockRedacted, m.str("data")
 	case "tool_use":
-		b.Kind, b.ID, b.Name = llm.BlockCall, str(rawjson.Get(v, "id")), str(rawjson.Get(v, "name"))
-		b.Args = argsText(rawjson.Get(v, "input"))
+		b.Kind, b.ID, b.Name = llm.BlockCall, m.str("id"), m.str("name")
+		b.Args = argsText(m.get("input"))
 	case "tool_result":
-		b.Kind, b.ID = llm.BlockResult, str(rawjson.Get(v, "tool_use_id"))
-		b.Content = p.content(path+".content", rawjson.Get(v, "content"))
-		b.IsError = isTrue(rawjson.Get(v, "is_error"))
+		b.Kind, b.ID = llm.BlockResult, m.str("tool_use_id")
+		b.Content = p.content(path+".content", m.get("content"))
+		b.IsError = isTrue(m.get("is_error"))
 	case "image":
-		b.Kind, b.Media = llm.BlockImage, p.source(path, rawjson.Get(v, "source"))
+		b.Kind, b.Media = llm.BlockImage, p.source(path, m.get("source"))
 	case "document":
-		b.Kind, b.Media = llm.BlockDocument, p.source(path, rawjson.Get(v, "source"))
-		b.Media.Title, b.Media.Context = str(rawjson.Get(v, "title")), str(rawjson.Get(v, "context"))
-		if isTrue(rawjson.Get(v, "citations", "enabled")) {
+		b.Kind, b.Media = llm.BlockDocument, p.source(path, m.get("source"))
+		b.Media.Title, b.Media.Context = m.str("title"), m.str("context")
+		if isTrue(rawjson.Get(m.get("citations"), "enabled")) {
 			p.n.dropped(path + ".citations")
 		}
 	case "search_result":

@@ -21,20 +21,23 @@ type messagesReader struct {
 func newMessagesReader(c *conversion) chunkReader { return &messagesReader{c: c} }
 
 func (r *messagesReader) read(dst []llm.Chunk, data []byte) ([]llm.Chunk, *llm.Error) {
-	switch str(rawjson.Get(data, "type")) {
-	case "message_start":
+	switch string(rawjson.Get(data, "type")) {
+	case `"message_start"`:
 		return r.start(dst, rawjson.Get(data, "message"))
-	case "content_block_start":
+	case `"content_block_start"`:
 		return r.openBlock(dst, rawjson.Get(data, "content_block")), nil
-	case "content_block_delta":
+	case `"content_block_delta"`:
 		return r.delta(dst, rawjson.Get(data, "delta")), nil
-	case "content_block_stop":
+	case `"content_block_stop"`:
 		return r.closeBlock(dst), nil
-	case "message_delta":
+	case `"message_delta"`:
 		r.readStop(rawjson.Get(data, "delta"))
 	}
 	return dst, nil
 }
+
+// steady: pieces go through as they come, unless they are kept for a pause.
+func (r *messagesReader) steady() bool { return r.open && !r.whole && r.c.pause == nil }
 
 // start begins the message. A second start is an upstream's own retry: harmless
 // as long as nothing of the first was shown.

@@ -13,6 +13,7 @@ type messagesWriter struct {
 	pieces int  // of the open block
 	custom bool // the open block is a call that takes free text
 	text   []byte
+	next   template // of the open block's next piece
 }
 
 func newMessagesWriter(c *conversion) chunkWriter { return &messagesWriter{c: c} }
@@ -47,7 +48,7 @@ func (w *messagesWriter) write(dst []byte, c llm.Chunk, n *int) []byte {
 			w.text = append(w.text, c.Text...)
 			return dst
 		}
-		return w.delta(dst, n, deltaOf[w.kind], c.Text)
+		return w.piece(dst, n, c.Text)
 	case llm.ChunkClose:
 		return w.close(dst, c.Block, n)
 	}
@@ -115,6 +116,7 @@ func appendMessagesUsage(o *build, u llm.Usage) {
 
 func (w *messagesWriter) open(dst []byte, b llm.Block, n *int) []byte {
 	w.kind, w.pieces = b.Kind, 0
+	w.next.clear()
 	w.hidden, w.custom, w.text = b.Kind == llm.BlockOpaque, b.Custom, w.text[:0]
 	if w.hidden {
 		return dst
@@ -154,6 +156,24 @@ var deltaOf = map[llm.BlockKind][2]string{
 	llm.BlockRefusal:  {"text_delta", "text"},
 	llm.BlockThinking: {"thinking_delta", "thinking"},
 	llm.BlockCall:     {"input_json_delta", "partial_json"},
+}
+
+// piece writes a piece of the open block.
+func (w *messagesWriter) piece(dst []byte, n *int, text string) []byte {
+	if w.next.empty() {
+		var none int
+		event := w.delta(nil, &none, deltaOf[w.kind], "")
+		w.next.made(event, 0, len(event)-len("\"\"}}\n\n"))
+	}
+	*n++
+	return w.next.append(dst, 0, text)
+}
+
+func (w *messagesWriter) splice(dst, quoted []byte) ([]byte, bool) {
+	if w.hidden || w.custom || w.next.empty() {
+		return dst, false
+	}
+	return w.next.splice(dst, 0, quoted), true
 }
 
 func (w *messagesWriter) delta(dst []byte, n *int, kind [2]string, text string) []byte {

@@ -57,3 +57,32 @@ func stringList(raw []byte) []string {
 	}
 	return list
 }
+
+// member is one member of an object: its name as it stands in the text, quotes
+// included, and its raw value.
+type member struct{ name, value []byte }
+
+// members are those of an object that is read once, whatever is asked of it:
+// large texts would be looked through anew for every name.
+type members []member
+
+// split returns the members of a checked object, in room as far as that goes.
+func split(room members, data []byte) members {
+	for name, v := range rawjson.Quoted(data) {
+		room = append(room, member{name, v})
+	}
+	return room
+}
+
+// get is rawjson.Get for one name.
+func (m members) get(name string) []byte {
+	for i := len(m) - 1; i >= 0; i-- {
+		quoted := m[i].name
+		if len(quoted) == len(name)+2 && string(quoted[1:len(quoted)-1]) == name || len(quoted) > len(name)+2 && rawjson.EqualString(quoted, name) {
+			return m[i].value
+		}
+	}
+	return nil
+}
+
+func (m members) str(name string) string { return str(m.get(name)) }

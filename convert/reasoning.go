@@ -65,15 +65,15 @@ const formatMessages = "anthropic-claude-v1"
 
 // chatReasoning reads what a Chat Completions client sends back of earlier
 // thinking: reasoning_details, thinking_blocks, or plain text.
-func chatReasoning(m []byte) []llm.Block {
+func chatReasoning(m members) []llm.Block {
 	var blocks []llm.Block
-	for d := range rawjson.Array(rawjson.Get(m, "reasoning_details")) {
+	for d := range rawjson.Array(m.get("reasoning_details")) {
 		blocks = addDetail(blocks, d)
 	}
 	if blocks != nil {
 		return blocks
 	}
-	for b := range rawjson.Array(rawjson.Get(m, "thinking_blocks")) {
+	for b := range rawjson.Array(m.get("thinking_blocks")) {
 		switch str(rawjson.Get(b, "type")) {
 		case "thinking":
 			blocks = append(blocks, llm.Block{Kind: llm.BlockThinking, Text: str(rawjson.Get(b, "thinking")), Signature: str(rawjson.Get(b, "signature"))})
@@ -84,7 +84,7 @@ func chatReasoning(m []byte) []llm.Block {
 	if blocks != nil {
 		return blocks
 	}
-	if text := firstOf(str(rawjson.Get(m, "reasoning_content")), str(rawjson.Get(m, "reasoning"))); text != "" {
+	if text := firstOf(m.str("reasoning_content"), m.str("reasoning")); text != "" {
 		return []llm.Block{{Kind: llm.BlockThinking, Text: text}}
 	}
 	return nil

@@ -39,7 +39,26 @@ func (s *Stream) again(e llm.Event, data []byte) (reading, bool) {
 		s.buf = append(s.buf, piece...)
 		s.buf = append(s.buf, p.cleaned[p.at+p.end-p.start:]...)
 	}
-	return reading{content: s.tell(piece), edit: p.edit}, true
+	return reading{content: s.tell(piece), edit: p.edit, piece: piece}, true
+}
+
+// steady is what readers of a converted stream say after an event: the next one
+// that differs from it in nothing but its text tells one piece of text and does
+// nothing else.
+type steady interface{ steady() bool }
+
+// forget drops the event kept for again where converting it did more than to
+// pass its piece on.
+func (s *Stream) forget(chunks []llm.Chunk) {
+	p := &s.repeat
+	if p.end == 0 {
+		return
+	}
+	r, ok := s.conv.reader.(steady)
+	if ok && r.steady() && len(chunks) == 1 && chunks[0].Kind == llm.ChunkText && rawjson.EqualString(p.data[p.start:p.end], chunks[0].Text) {
+		return
+	}
+	p.end = 0
 }
 
 // remember keeps an event for again, if a piece of content is all it brought.

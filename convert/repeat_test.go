@@ -2,6 +2,7 @@ package convert
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -49,6 +50,63 @@ func TestRepeatedEventsAreReadAlike(t *testing.T) {
 				cold.repeat = repeat{}
 				if got, want := event(warm, second), event(cold, second); got != want {
 					t.Errorf("after %s\ngot  %s\nwant %s", first, got, want)
+				}
+			}
+		}
+	}
+}
+
+// So it is where events are converted: those that repeat one another become the
+// same bytes as those that come alone.
+func TestRepeatedEventsAreConvertedAlike(t *testing.T) {
+	chat := func(rest string) string {
+		return `{"id":"c","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{` + rest + `},"finish_reason":null}]}`
+	}
+	delta := func(kind, field, text string) string {
+		return `{"type":"content_block_delta","index":0,"delta":{"type":"` + kind + `","` + field + `":` + text + `}}`
+	}
+	start := func(block string) string {
+		return `{"type":"content_block_start","index":0,"content_block":` + block + `}`
+	}
+	streams := map[llm.Protocol][]string{
+		llm.OpenAI: {
+			chat(`"content":"a"`), chat(`"content":"b"`), chat(`"content":"\ud83d"`), chat(`"content":"\ude00"`), chat(`"content":"\n\/<&>"`), chat(`"content":"é"`),
+			chat(`"content":""`), chat(`"refusal":"r"`), chat(`"refusal":"s"`), chat(`"reasoning_content":"t"`), chat(`"reasoning_content":"u"`),
+			chat(`"reasoning":"t","reasoning_details":[{"type":"reasoning.text","text":"t"}]`), chat(`"reasoning":"u","reasoning_details":[{"type":"reasoning.text","text":"t"}]`),
+			chat(`"content":"a","reasoning_details":[]`), chat(`"content":[{"type":"text","text":"p"}]`),
+			chat(`"tool_calls":[{"index":0,"id":"1","function":{"name":"f","arguments":"{\"a\":"}}]`), chat(`"tool_calls":[{"index":0,"function":{"arguments":"1}"}}]`),
+			`{"choices":[{"index":1,"delta":{"content":"other"}}]}`, `{"choices":[{"index":1,"delta":{"content":"another"}}]}`,
+		},
+		llm.Anthropic: {
+			`{"type":"message_start","message":{"id":"1","content":[]}}`, start(`{"type":"text","text":""}`), start(`{"type":"thinking","thinking":""}`),
+			start(`{"type":"tool_use","id":"1","name":"f","input":{}}`), start(`{"type":"tool_use","id":"2","name":"f","input":{"a":1}}`), start(`{"type":"server_tool_use","id":"3"}`),
+			delta("text_delta", "text", `"a"`), delta("text_delta", "text", `"\ud83d"`), delta("text_delta", "text", `"b"`), delta("input_json_delta", "partial_json", `"{}"`),
+			delta("input_json_delta", "partial_json", `" "`), delta("thinking_delta", "thinking", `"t"`), delta("thinking_delta", "thinking", `"u"`),
+			delta("signature_delta", "signature", `"s"`), delta("signature_delta", "signature", `"v"`), `{"type":"content_block_stop","index":0}`,
+		},
+	}
+	event := func(s *Stream, data string) string {
+		out, did, err := s.Event(nil, llm.Event{Raw: []byte("data: " + data + "\n\n"), Data: []byte(data)})
+		return fmt.Sprintf("%s %+v %v, content %d", out, did, err, s.x.seen.content)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for upstream, events := range streams {
+		for _, client := range []llm.Protocol{llm.OpenAI, llm.Anthropic, llm.Responses} {
+			if client == upstream {
+				continue
+			}
+			for range 300 {
+				warm, cold := exchangeOf(t, client, upstream).Stream(), exchangeOf(t, client, upstream).Stream()
+				var told []string
+				for range 12 {
+					e := events[random.IntN(len(events))]
+					for range 1 + random.IntN(3) {
+						told = append(told, e)
+						cold.repeat = repeat{}
+						if got, want := event(warm, e), event(cold, e); got != want {
+							t.Fatalf("%s from %s, after\n%s\ngot  %s\nwant %s", client, upstream, strings.Join(told, "\n"), got, want)
+						}
+					}
 				}
 			}
 		}

@@ -13,9 +13,10 @@ type responsesWriter struct {
 	seq     int
 	id      string
 	out     responsesOutput
-	hidden  bool   // the open block has no place in Responses
-	text    []byte // of the open block
-	refused bool   // a refusal was told
+	hidden  bool     // the open block has no place in Responses
+	text    []byte   // of the open block
+	refused bool     // a refusal was told
+	next    template // of the open block's next piece
 }
 
 func newResponsesWriter(c *conversion) chunkWriter { return &responsesWriter{c: c} }
@@ -101,6 +102,7 @@ func (w *responsesWriter) open(dst []byte, b llm.Block, n *int) []byte {
 		dst = w.endItem(dst, n, "completed")
 	}
 	w.text = w.text[:0]
+	w.next.clear()
 	w.out.add(b)
 	if len(w.out.open) == 1 {
 		dst = w.itemEvent(dst, n, "response.output_item.added", "in_progress")
@@ -150,12 +152,38 @@ func (w *responsesWriter) piece(dst []byte, text string, n *int) []byte {
 		dst = w.summaryPart(dst, n, "response.reasoning_summary_part.added", "")
 	}
 	w.text = append(w.text, text...)
-	return w.within(dst, n, streamedAs(b)[0]+".delta", func(o *build) {
-		o.key("delta").str(text)
+	if w.next.empty() {
+		w.prepare(b)
+	}
+	*n++
+	w.seq++
+	return w.next.append(dst, w.seq-1, text)
+}
+
+func (w *responsesWriter) splice(dst, quoted []byte) ([]byte, bool) {
+	if w.hidden || w.next.empty() {
+		return dst, false
+	}
+	w.text = append(w.text, quoted[1:len(quoted)-1]...)
+	w.seq++
+	return w.next.splice(dst, w.seq-1, quoted), true
+}
+
+// prepare makes the template of the events that tell a block's text.
+func (w *responsesWriter) prepare(b *llm.Block) {
+	var none, at int
+	seq, name := w.seq, streamedAs(b)[0]+".delta"
+	w.seq = 0
+	event := w.within(nil, &none, name, func(o *build) {
+		o.key("delta")
+		at = len(o.b)
+		o.str("")
 		if b.Kind == llm.BlockText {
 			o.key("logprobs").lit("[]")
 		}
 	})
+	w.seq = seq
+	w.next.made(event, len("event: "+name+"\ndata: {\"type\":\""+name+"\",\"sequence_number\":"), at)
 }
 
 // close ends the open block. A message stays open: more text may follow.

@@ -58,6 +58,7 @@ type reading struct {
 	done     bool // this is the terminal event
 	err      *llm.Error
 	edit     edit
+	piece    []byte // of an event that repeats the last one: the string it tells
 }
 
 // edit is what has to be changed in an event that passes through.
@@ -119,9 +120,6 @@ var doneMark = []byte("[DONE]")
 func (s *Stream) look(e llm.Event, data []byte) reading {
 	if bytes.Equal(data, doneMark) && s.x.target.Protocol.Wire() == llm.OpenAI {
 		return reading{done: true}
-	}
-	if s.conv != nil {
-		return s.read(s, e, data)
 	}
 	if r, ok := s.again(e, data); ok {
 		return r

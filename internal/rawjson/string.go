@@ -1,6 +1,7 @@
 package rawjson
 
 import (
+	"math/bits"
 	"strconv"
 	"unicode/utf8"
 )
@@ -148,7 +149,7 @@ func AppendStringBody[T string | []byte](dst []byte, s T) []byte {
 	for i := 0; i < len(s); {
 		c := s[i]
 		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			i++
+			i = ordinary(s, i+1)
 			continue
 		}
 		if c >= utf8.RuneSelf {
@@ -169,6 +170,20 @@ func AppendStringBody[T string | []byte](dst []byte, s T) []byte {
 		start = i
 	}
 	return append(dst, s[start:]...)
+}
+
+// ordinary skips bytes that stand for themselves, eight at a time: it returns an
+// offset at or before the first that does not.
+func ordinary[T string | []byte](s T, i int) int {
+	for ; i+8 <= len(s); i += 8 {
+		w := s[i : i+8]
+		x := uint64(w[0]) | uint64(w[1])<<8 | uint64(w[2])<<16 | uint64(w[3])<<24 |
+			uint64(w[4])<<32 | uint64(w[5])<<40 | uint64(w[6])<<48 | uint64(w[7])<<56
+		if m := special(x); m != 0 {
+			return i + bits.TrailingZeros64(m)/8
+		}
+	}
+	return i
 }
 
 func decode[T string | []byte](s T) (rune, int) {
