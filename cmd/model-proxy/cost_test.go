@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -194,4 +195,29 @@ func (g *gateway) attemptCosts(t *testing.T, requestID string) (sum float64) {
 		sum += cost
 	}
 	return sum
+}
+
+// A stream that its client leaves half way costs what it has used until then.
+func TestCostOfAnAbandonedStream(t *testing.T) {
+	home := t.TempDir()
+	writeFile(t, filepath.Join(home, ".model-proxy/config/prices.json"), `{"date":"2026-10-01","providers":{"sim-openai":{"up-openai":{"input":1,"output":10}}}}`)
+	g := startGatewayWith(t, []string{"HOME=" + home})
+	ctx, hangUp := context.WithCancel(t.Context())
+	defer hangUp()
+	resp := g.post(t, ctx, "/v1/chat/completions", `{"model":"m-openai","stream":true,"messages":[{"role":"user","content":"long"}]}`, "X-Mock-Stall-After", "3", "X-Request-Id", "left")
+	defer resp.Body.Close()
+	if _, err := resp.Body.Read(make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	hangUp()
+	g.stop()
+	rows := g.rows(t, "--request-id", "left")
+	if len(rows) != 1 || rows[0]["outcome"] != "client_gone" {
+		t.Fatalf("got %v, want one request that its client left", rows)
+	}
+	r := rows[0]
+	want := r["prompt_tokens"].(float64)*1000 + r["completion_tokens"].(float64)*10_000
+	if sum := g.attemptCosts(t, "left"); r["cost_nano_usd"] != want || sum != want || want == 0 {
+		t.Errorf("got cost %v, that of its attempts %v, want %v for its tokens", r["cost_nano_usd"], sum, want)
+	}
 }

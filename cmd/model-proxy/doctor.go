@@ -93,7 +93,7 @@ func (a *app) showChecks(rows []checkRow) {
 // examine makes every check, in the order in which faults are best mended.
 func (d *doctor) examine(ctx context.Context) []checkRow {
 	rows := d.configuration()
-	for _, check := range []func(context.Context) checkRow{d.clients, d.providers, d.data, d.disk, d.store, d.nats, d.port} {
+	for _, check := range []func(context.Context) checkRow{d.clients, d.providers, d.prices, d.data, d.disk, d.store, d.nats, d.port} {
 		rows = append(rows, check(ctx))
 	}
 	return rows
@@ -130,6 +130,24 @@ func (d *doctor) clients(context.Context) checkRow {
 		return checkRow{name, checkBad, "there is none: every API request will be answered 401", "set CLIENT_API_KEY, in .env for example"}
 	}
 	return checkRow{Check: name, Result: checkOK, Found: fmt.Sprintf("%d clients", len(d.snap.Clients))}
+}
+
+// prices looks for what 'prices verify' calls an error.
+func (d *doctor) prices(context.Context) checkRow {
+	const name = "prices"
+	if d.snap == nil {
+		return checkRow{Check: name, Result: checkWarn, Found: "not checked: no configuration"}
+	}
+	spoilt := 0
+	for _, f := range verifyPrices(d.snap, "") {
+		if f.Grade == findingError {
+			spoilt++
+		}
+	}
+	if spoilt > 0 {
+		return checkRow{name, checkWarn, fmt.Sprintf("%d are missing or doubtful: such costs are null or wrong", spoilt), "'model-proxy prices verify' names them"}
+	}
+	return checkRow{Check: name, Result: checkOK, Found: "version " + d.snap.Prices.Version}
 }
 
 // providers looks for at least one model that can be served.

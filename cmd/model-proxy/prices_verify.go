@@ -43,10 +43,10 @@ or a tenth.`,
 				return err
 			}
 			findings := verifyPrices(snap, time.Now().AddDate(0, -months, 0).Format(time.DateOnly))
-			errors, routes := 0, len(routePrices(snap))
+			wrong, routes := 0, len(routePrices(snap))
 			for _, found := range findings {
 				if found.Grade == findingError {
-					errors++
+					wrong++
 				}
 			}
 			if form == asJSON || len(findings) > 0 {
@@ -55,8 +55,8 @@ or a tenth.`,
 			if err != nil {
 				return err
 			}
-			if errors > 0 {
-				return fmt.Errorf("%d prices need mending; docs/prices.md says how", errors)
+			if wrong > 0 {
+				return fmt.Errorf("%d prices need mending; docs/prices.md says how", wrong)
 			}
 			if form == asTable {
 				_, err = fmt.Fprintf(a.stdout, "%d routes have a price, version %s\n", routes, snap.Prices.Version)

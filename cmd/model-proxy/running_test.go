@@ -151,7 +151,7 @@ func TestStatus(t *testing.T) {
 func TestDoctor(t *testing.T) {
 	g := startGateway(t)
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(g.url, "http://"))
-	g.cmd(t, "doctor", "--data", g.data, "--host", "127.0.0.1", "--port", port).want(t, exitOK, "✓ configuration", "✓ client keys   1 clients",
+	g.cmd(t, "doctor", "--data", g.data, "--host", "127.0.0.1", "--port", port).want(t, exitOK, "✓ configuration", "✓ client keys   1 clients", "! prices",
 		"✓ provider keys", "✓ store         SQLite can be read", "✓ NATS", "a gateway runs on")
 
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
