@@ -1,7 +1,7 @@
 # Targets: run test lint bench build. GOTESTFLAGS is added to every go test.
 GOTESTFLAGS ?=
 
-.PHONY: run test lint bench build chromium
+.PHONY: run test lint bench build chromium deploytools
 
 run: ## the gateway in front of a simulated provider
 	go run ./cmd/model-proxy run --demo
@@ -9,11 +9,13 @@ run: ## the gateway in front of a simulated provider
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/model-proxy ./cmd/model-proxy
 
-test: e2e/node/node_modules chromium ## everything: Go, the official JavaScript SDKs, the pages in a browser
+test: e2e/node/node_modules chromium deploytools ## everything: Go, the official JavaScript SDKs, the pages in a browser
 	@[ -n "$$CORPUS" ] || echo "CORPUS is not set: the sweeps over recorded traffic do not run"
 	go test $(GOTESTFLAGS) -p 1 ./... # one package at a time: some tests hold the gateway to times
 	go test $(GOTESTFLAGS) -tags node ./e2e
 	go test $(GOTESTFLAGS) -tags chromium -run InABrowser ./cmd/model-proxy
+	PATH="$(CURDIR)/bin:$$PATH" go test -tags deploytools -run TestTool ./deploy # the files of deploy, read by their own tools
+	cd deploy/k8s/schema && go test ./...
 
 lint:
 	go vet ./...
@@ -25,6 +27,19 @@ bench: ## CPU, latency and memory beside a plain reverse proxy
 chromium:
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } || \
 		{ echo "the tests of the pages need Chromium: install it (Debian: apt-get install chromium)"; exit 1; }
+
+# Tools that read files of deploy. Of Prometheus only promtool is taken out of
+# its package, for the package starts a server.
+deploytools: bin/promtool
+	@command -v docker-compose >/dev/null && command -v systemd-analyze >/dev/null || \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends docker-compose systemd; } || \
+		{ echo "the tests of deploy need docker-compose and systemd-analyze: install them"; exit 1; }
+
+bin/promtool:
+	@mkdir -p bin && cd bin && if command -v promtool >/dev/null; then ln -s "$$(command -v promtool)" promtool; else \
+		apt-get update -qq && apt-get download -qq prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/promtool >promtool.new && \
+		chmod +x promtool.new && mv promtool.new promtool && rm prometheus_*.deb; fi || \
+		{ echo "the tests of deploy need promtool: install it (Debian: in the package prometheus)"; exit 1; }
 
 e2e/node/node_modules: e2e/node/package-lock.json
 	cd e2e/node && npm ci --ignore-scripts --no-audit --no-fund
