@@ -18,9 +18,10 @@ import (
 
 // target is what a request is sent to.
 type target struct {
-	name string
-	url  string // without the path
-	pid  int    // whose processor time counts; 0: nobody's
+	name  string
+	url   string // without the path
+	pid   int    // whose processor time counts; 0: nobody's
+	model string // asked for in place of the endpoint's, if not ""
 }
 
 // fleet is the programs under measurement.
@@ -68,7 +69,7 @@ func (f *fleet) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.targets = []target{{"direct", f.mock, 0}, {"floor", url(1), floor}, {"gateway", url(2), gateway}}
+	f.targets = []target{{name: "direct", url: f.mock}, {name: "floor", url: url(1), pid: floor}, {name: "gateway", url: url(2), pid: gateway}}
 	for _, t := range f.targets {
 		if err := awaitUp(ctx, t.url+"/v1/models"); err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)

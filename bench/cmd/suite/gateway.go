@@ -37,6 +37,7 @@ func writeConfig(dir, url string) error {
 		}, object{"header_name": "x-api-key", "header_format": "{api_key}"}),
 		"models/openai.json":    model(endpoints["openai"].model, "bench-openai"),
 		"models/anthropic.json": model(endpoints["anthropic"].model, "bench-anthropic"),
+		"models/converted.json": model("converted-mock", "bench-openai"),
 	}
 	for name, content := range files {
 		b, err := json.MarshalIndent(content, "", "  ")

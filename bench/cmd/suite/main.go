@@ -6,14 +6,16 @@
 // turned by one place a round, and prints tables of medians. Run it from the
 // module's root:
 //
-//	go run ./bench/cmd/suite            one short round, about 90 s
+//	go run ./bench/cmd/suite            one short round, about 2 min
 //	go run ./bench/cmd/suite -full      three long rounds, the Anthropic protocol, memory
 //
 // "CPU ÷ floor" is the gateway's processor time for a request divided by that of
 // the reverse proxy in the same round. It is the figure that hardly feels what
 // else runs on the machine; compare it within one scenario only. In the closed
 // loop (…-max) the load generator and the upstream share the cores with the
-// gateway: answers a second is what the three together manage.
+// gateway: answers a second is what the three together manage. "CPU ÷ pass-through"
+// is what a conversion costs: the gateway's processor time for streams that it
+// converts, divided by that for streams which pass through, in the same round.
 package main
 
 import (

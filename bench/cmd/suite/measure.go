@@ -48,8 +48,9 @@ func (f *fleet) measure(ctx context.Context, o options) (map[string]rounds, erro
 			if err := f.setPace(ctx, s.pace); err != nil {
 				return nil, err
 			}
-			for i := range f.targets {
-				t := f.targets[(i+round)%len(f.targets)]
+			targets := s.of(f.targets)
+			for i := range targets {
+				t := targets[(i+round)%len(targets)]
 				r, err := f.load(ctx, s, t, o.duration)
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", s.name, t.name, err)
@@ -67,6 +68,9 @@ func (f *fleet) measure(ctx context.Context, o options) (map[string]rounds, erro
 // load runs one scenario against one target.
 func (f *fleet) load(ctx context.Context, s scenario, t target, d time.Duration) (result, error) {
 	e := endpoints[s.api]
+	if t.model != "" {
+		e.model = t.model
+	}
 	args := append(strings.Fields(s.args), "-duration", d.String(), "-api", s.api,
 		"-url", t.url+e.path, "-model", e.model, "-H", "Authorization: Bearer "+clientKey)
 	if t.pid > 0 {
