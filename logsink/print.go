@@ -13,7 +13,7 @@ import (
 )
 
 // wide is the number of columns from which a table shows only those of brief.
-const wide = 20
+const wide = 24
 
 // brief are the columns of a table that is too wide for a terminal.
 var brief = []string{

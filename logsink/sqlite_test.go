@@ -291,6 +291,13 @@ func TestUsage(t *testing.T) {
 			t.Errorf("by %v since %v (-want +got):\n%s", tt.by, tt.since, diff)
 		}
 	}
+	rows, err := s.Usage(t.Context(), []string{"client", "model", "provider", "key", "day", "hour"}, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if head, _, _ := strings.Cut(format1(t, rows, "table"), "\n"); !strings.Contains(head, "HOUR") || !strings.Contains(head, "UNPRICED") {
+		t.Errorf("by everything: got the columns %s, want all", head)
+	}
 	if _, err := s.Usage(t.Context(), []string{"colour"}, time.Time{}); !errors.Is(err, ErrQuery) {
 		t.Errorf("got %v, want ErrQuery", err)
 	}

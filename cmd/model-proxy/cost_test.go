@@ -139,6 +139,7 @@ func TestCosts(t *testing.T) {
 	if strings.Contains(metrics, `model_proxy_unpriced_total{model="claude"}`) {
 		t.Error("/metrics counts a model that has a price")
 	}
+	command(t, g.environ, "prices", "reprice", "--from", "1h", "--data", g.data, "--config", g.conf).want(t, exitOK, " requests, ") // beside the running gateway
 	g.stop()
 	for _, c := range tests {
 		requests := g.rows(t, "--request-id", c.id)
