@@ -2,6 +2,7 @@ package convert
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 
 	"model-proxy/internal/llm"
@@ -54,8 +55,9 @@ func AppendError(dst []byte, client llm.Protocol, e *llm.Error, requestID string
 }
 
 // AppendErrorEvent appends the event, framing included, that ends a stream for
-// clients of protocol client.
-func AppendErrorEvent(dst []byte, client llm.Protocol, e *llm.Error, requestID string) []byte {
+// clients of protocol client. before is how many events they have got: those of
+// Responses are numbered from 0.
+func AppendErrorEvent(dst []byte, client llm.Protocol, e *llm.Error, requestID string, before int64) []byte {
 	name := ""
 	switch client.Wire() {
 	case llm.Anthropic:
@@ -72,11 +74,11 @@ func AppendErrorEvent(dst []byte, client llm.Protocol, e *llm.Error, requestID s
 		dst = append(dst, '\n')
 	}
 	dst = append(dst, "data: "...)
-	dst = appendErrorData(dst, client.Wire(), e, requestID)
+	dst = appendErrorData(dst, client.Wire(), e, requestID, before)
 	return append(dst, "\n\n"...)
 }
 
-func appendErrorData(dst []byte, wire llm.Protocol, e *llm.Error, requestID string) []byte {
+func appendErrorData(dst []byte, wire llm.Protocol, e *llm.Error, requestID string, before int64) []byte {
 	oneLine := e.Body != nil && bytes.IndexByte(e.Body, '\n') < 0 && bytes.IndexByte(e.Body, '\r') < 0
 	if wire != llm.Responses {
 		if oneLine {
@@ -94,7 +96,9 @@ func appendErrorData(dst []byte, wire llm.Protocol, e *llm.Error, requestID stri
 	dst = rawjson.AppendString(dst, e.Message)
 	dst = append(dst, `,"param":`...)
 	dst = appendOrNull(dst, e.Param)
-	return append(dst, `,"sequence_number":0}`...)
+	dst = append(dst, `,"sequence_number":`...)
+	dst = strconv.AppendInt(dst, before, 10)
+	return append(dst, '}')
 }
 
 func withoutBody(e *llm.Error) *llm.Error {

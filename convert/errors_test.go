@@ -94,7 +94,7 @@ func TestOwnErrors(t *testing.T) {
 		var r struct {
 			Type, Code, Message string
 		}
-		event := string(AppendErrorEvent(nil, llm.Responses, e, "r1"))
+		event := string(AppendErrorEvent(nil, llm.Responses, e, "r1", 0))
 		data, ok := strings.CutPrefix(event, "event: error\ndata: ")
 		if err := json.Unmarshal([]byte(data), &r); !ok || err != nil || r.Type != "error" || r.Code == "" {
 			t.Errorf("%s for responses: %q, error %v", kind, event, err)

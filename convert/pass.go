@@ -9,7 +9,7 @@ import (
 )
 
 // passFields are the members of a request that passing through may change.
-var passFields = rawjson.Fields{Want: []string{"model", "stream", "stream_options"}}
+var passFields = rawjson.Fields{Want: []string{"model", "stream", "stream_options", "n"}}
 
 // passRequest returns the client's body with the model's name replaced, the
 // provider's defaults added, and stream and stream_options set where the
@@ -22,6 +22,11 @@ func (x *Exchange) passRequest() ([]byte, error) {
 	if err != nil {
 		return nil, llm.NewError(llm.BadRequest, "the request body is not valid JSON: "+err.Error())
 	}
+	if rest := x.withoutSeals(body); len(rest) != len(body) {
+		body = rest
+		found, _ = rawjson.Check(found[:0], body, &passFields) // valid before and after
+	}
+	x.choices, _ = rawjson.Int(found.Value(body, "n"))
 	if x.in.Stream && x.in.Endpoint == llm.ChatCompletions && !takesStreamOptions(x.target.Quirks) {
 		body, found = withoutStreamOptions(body, found)
 	}

@@ -216,6 +216,8 @@ func TestStreamFailures(t *testing.T) {
 			frames(`{"error":{"message":"the provider refuses the gateway's credentials or account","type":"server_error","param":null,"code":"upstream_auth_failed"}}`)},
 		{"messages", llm.Anthropic, named(msgStart, overloaded), llm.Overloaded, false, named(overloaded)},
 		{"responses failed", llm.Responses, named(failed), llm.ServerError, false, named(failed)},
+		{"responses cut", llm.Responses, named(`{"type":"response.created","response":{},"sequence_number":0}`), llm.BadGateway, true,
+			named(`{"type":"error","code":"upstream_stream_truncated","message":"the provider's stream ended before the answer was complete","param":null,"sequence_number":7}`)},
 		{"responses error", llm.Responses, named(`{"type":"error","code":"rate_limit_exceeded","message":"slow","param":null,"sequence_number":2}`), llm.RateLimited, false,
 			named(`{"type":"error","code":"rate_limit_exceeded","message":"slow","param":null,"sequence_number":2}`)},
 	} {
@@ -229,10 +231,58 @@ func TestStreamFailures(t *testing.T) {
 			if e.Kind != c.kind || errors.Is(err, ErrCut) != c.cut {
 				t.Errorf("kind %s cut %v, want %s %v", e.Kind, errors.Is(err, ErrCut), c.kind, c.cut)
 			}
-			if got := string(AppendErrorEvent(nil, c.protocol, e, "r1")); got != c.event {
+			if got := string(AppendErrorEvent(nil, c.protocol, e, "r1", 7)); got != c.event {
 				t.Errorf("event %q, want %q", got, c.event)
 			}
 		})
+	}
+}
+
+// Of several answers each has to come to its end before the stream may.
+func TestSeveralChoicesEnd(t *testing.T) {
+	end := func(index string) string {
+		return `{"choices":[{"index":` + index + `,"delta":{},"finish_reason":"stop"}]}`
+	}
+	for _, c := range []struct {
+		in   string
+		good bool
+	}{
+		{frames(end("0")), false},
+		{frames(end("1"), end("1")), false},
+		{frames(end("1"), end("0")), true},
+	} {
+		x := exchange(t, Input{Client: llm.OpenAI, Stream: true, Body: []byte(`{"model":"up","stream":true,"n":2}`)}, Target{Protocol: llm.OpenAI, Model: "up"})
+		if got, _, err := relay(x, c.in); (err == nil) != c.good || strings.Contains(got, "[DONE]") != c.good {
+			t.Errorf("%q: got %q, error %v; good: want %v", c.in, got, err, c.good)
+		}
+	}
+}
+
+// What the gateway has sealed is of no use to a vendor's own protocol.
+func TestSealsAreNotPassedOn(t *testing.T) {
+	gw := seal("p", "reasoning_content", nil)
+	for _, c := range []struct {
+		client   llm.Protocol
+		in, want string
+	}{
+		{llm.Anthropic,
+			`{"model":"up", "messages":[{"role":"user","content":"gw1."}, {"role":"assistant", "content":[{"type":"thinking","thinking":"t","signature":"` + gw + `"},{"type":"text","text":"a" }]}]}`,
+			`{"model":"up", "messages":[{"role":"user","content":"gw1."},{"role":"assistant", "content":[{"type":"text","text":"a" }]}]}`},
+		{llm.Anthropic,
+			`{"model":"up","messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":"` + gw + `"}]},{"role":"user","content":"u"}]}`,
+			`{"model":"up","messages":[{"role":"user","content":"u"}]}`},
+		{llm.Responses,
+			`{"model":"up","input":[{"type":"reasoning","summary":[],"encrypted_content":"` + gw + `"},{"type":"reasoning","encrypted_content":"own"},{"role":"user","content":"u"}]}`,
+			`{"model":"up","input":[{"type":"reasoning","encrypted_content":"own"},{"role":"user","content":"u"}]}`},
+		{llm.Anthropic, `{"model":"up", "messages":[{"role":"user","content":"\"gw1."}] }`, `{"model":"up", "messages":[{"role":"user","content":"\"gw1."}] }`},
+	} {
+		x := exchange(t, Input{Client: c.client, Body: []byte(c.in)}, Target{Protocol: c.client, Model: "up"})
+		if got := string(x.Body()); got != c.want {
+			t.Errorf("got  %s\nwant %s", got, c.want)
+		}
+		if dropped := len(x.Warnings()) == 1; dropped != (c.in != c.want) {
+			t.Errorf("%s: got warnings %v", c.in, x.Warnings())
+		}
 	}
 }
 

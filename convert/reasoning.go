@@ -70,9 +70,11 @@ func chatReasoning(m members) []llm.Block {
 	for d := range rawjson.Array(m.get("reasoning_details")) {
 		blocks = addDetail(blocks, d)
 	}
-	if blocks != nil {
+	text := firstOf(m.str("reasoning_content"), m.str("reasoning"))
+	if blocks != nil && tells(blocks, text) {
 		return blocks
 	}
+	blocks = nil
 	for b := range rawjson.Array(m.get("thinking_blocks")) {
 		switch str(rawjson.Get(b, "type")) {
 		case "thinking":
@@ -84,10 +86,21 @@ func chatReasoning(m members) []llm.Block {
 	if blocks != nil {
 		return blocks
 	}
-	if text := firstOf(m.str("reasoning_content"), m.str("reasoning")); text != "" {
+	if text != "" {
 		return []llm.Block{{Kind: llm.BlockThinking, Text: text}}
 	}
 	return nil
+}
+
+// tells reports whether details can be all there is of a turn's thinking. A
+// client that keeps of a stream only the last piece of what it has no name for
+// sends a signature back without its text, and no vendor takes that.
+func tells(blocks []llm.Block, text string) bool {
+	said := text == ""
+	for _, b := range blocks {
+		said = said || b.Text != "" || b.Kind == llm.BlockRedacted
+	}
+	return said
 }
 
 // addDetail adds one entry of reasoning_details. Streams tell a block in several

@@ -24,7 +24,8 @@ type Stream struct {
 	held     []byte // comments before the first event: they must not commit the answer
 	buf      []byte // an event's data while it is changed
 	content  bool   // the first content has been told
-	finished bool   // a finish_reason was seen
+	finished bool   // every answer has its finish_reason
+	ended    uint64 // the choices that have, a bit each
 	done     bool
 	failed   *llm.Error
 	repeat   repeat

@@ -1,6 +1,8 @@
 package convert
 
 import (
+	"math/bits"
+
 	"model-proxy/internal/llm"
 	"model-proxy/internal/rawjson"
 )
@@ -64,16 +66,24 @@ func (s *Stream) clean(data []byte, found rawjson.Members, failure bool) {
 
 // readChoice reads one choice of a chunk: its delta and its finish_reason.
 func (s *Stream) readChoice(choice []byte, r *reading) {
+	var index int64
+	ended := false
 	for name, v := range rawjson.Quoted(choice) {
 		switch string(name) {
+		case `"index"`:
+			index, _ = rawjson.Int(v)
 		case `"finish_reason"`:
 			if len(v) > 2 && v[0] == '"' {
 				s.x.seen.setFinish(v)
-				r.finished = true
+				ended = true
 			}
 		case `"delta"`:
 			s.readDelta(v, r)
 		}
+	}
+	if ended {
+		s.ended |= 1 << min(uint64(index), 63)
+		r.finished = s.x.choices <= 1 || int64(bits.OnesCount64(s.ended)) >= s.x.choices
 	}
 }
 

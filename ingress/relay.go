@@ -251,7 +251,7 @@ func (q *request) tell(e *llm.Error) bool {
 		q.describe(q.w.Header(), nil)
 		q.status, q.bytes = writeError(q.w, q.protocol, e)
 	case q.stream && !q.split:
-		q.write(convert.AppendErrorEvent(nil, q.protocol, e, q.job.RequestID))
+		q.write(convert.AppendErrorEvent(nil, q.protocol, e, q.job.RequestID, q.chunks))
 	default:
 		return false
 	}
