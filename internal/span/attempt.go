@@ -18,14 +18,15 @@ type Process struct {
 	span trace.Span
 }
 
-// Process begins the span of a job that a worker has taken.
+// Process begins the span of a job that a worker has taken, if the ingress has
+// decided to keep its trace.
 func (t *Tracer) Process(d *bus.Delivery, worker string, taken time.Time) *Process {
 	if t == nil {
 		return nil
 	}
-	parent, ok := Parent(d.Trace)
-	if ok && !parent.IsSampled() {
-		return nil // the ingress has decided
+	parent, _ := Parent(d.Trace)
+	if !parent.IsSampled() {
+		return nil
 	}
 	p := &Process{t, t.start(parent, "process "+destination(&d.Job), trace.SpanKindConsumer, taken)}
 	if p.span.IsRecording() {

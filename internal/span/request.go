@@ -101,13 +101,10 @@ func (q *Request) End(rec *usage.Request) {
 type Publication struct{ span trace.Span }
 
 // Publish begins it and gives the job the context that its worker goes on with.
-// Whether a trace is kept is decided once, with the request's own span.
+// Whether a trace is kept is decided once, with the request's own span; of one
+// that is not, the job has the context that its client gave it, if any.
 func (q *Request) Publish(j *bus.Job) *Publication {
-	if q == nil {
-		return nil
-	}
-	if own := q.span.SpanContext(); !own.IsSampled() {
-		j.Trace = text(own)
+	if q == nil || !q.span.SpanContext().IsSampled() {
 		return nil
 	}
 	s := q.t.start(q.span.SpanContext(), "publish "+destination(j), trace.SpanKindProducer, time.Now())

@@ -33,13 +33,12 @@ type Tracer struct{ t trace.Tracer }
 // New returns a Tracer whose spans go to p.
 func New(p trace.TracerProvider) *Tracer { return &Tracer{p.Tracer(scope)} }
 
-// start begins a span below parent.
+// start begins a span below parent; without a valid one it is the first of a trace.
 func (t *Tracer) start(parent trace.SpanContext, name string, kind trace.SpanKind, at time.Time) trace.Span {
-	ctx := trace.ContextWithSpanContext(context.Background(), parent)
-	return t.startIn(ctx, name, kind, at)
-}
-
-func (t *Tracer) startIn(ctx context.Context, name string, kind trace.SpanKind, at time.Time) trace.Span {
+	ctx := context.Background()
+	if parent.IsValid() {
+		ctx = trace.ContextWithSpanContext(ctx, parent)
+	}
 	_, s := t.t.Start(ctx, name, trace.WithSpanKind(kind), trace.WithTimestamp(at))
 	return s
 }
