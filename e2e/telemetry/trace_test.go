@@ -215,6 +215,16 @@ SERVER POST /v1/chat/completions
     CONSUMER process req.default delivery=2
       CLIENT chat gpt-upstream delivery=2 attempt=2 cause=worker_lost
 `)
+	if n := cluster.Metrics().Sum(`model_proxy_attempts_total{action="",model="gpt-upstream",outcome="worker_lost",provider="openai"}`); n != 1 {
+		t.Errorf("the ingress counts %v lost attempts, want 1", n)
+	}
+	for _, w := range cluster.Workers {
+		if w != dead {
+			if n := w.Metrics().Sum(`model_proxy_attempts_total{action="",model="gpt-upstream",outcome="ok",provider="openai"}`); n != 1 {
+				t.Errorf("%s counts %v attempts that answered, want 1", w.Name, n)
+			}
+		}
+	}
 }
 
 // A collector that does not answer costs spans and nothing else.
@@ -228,6 +238,7 @@ func TestCollectorAway(t *testing.T) {
 			t.Fatalf("got %d: %s", a.Status, a.Body)
 		}
 	}
+	g.AwaitLog(`"msg":"spans lost: the collector does not take them"`, soon)
 	g.Signal(os.Interrupt)
 	if code := g.ExitCode(soon); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
