@@ -154,6 +154,9 @@ func (s *clientSet) client(d *document, field string, f clientFile, env *Environ
 	if f.ID == "" || strings.ContainsFunc(f.ID, func(r rune) bool { return r < ' ' || r == 0x7f }) || len(f.ID) > 128 {
 		d.fault(field+".id", "must be a name of 1 to 128 printable characters")
 	}
+	if c.Priority != priorities[0] { // a client that was given one cannot go above it
+		c.MaxPriority = c.Priority
+	}
 	if c.Priority == "" {
 		c.Priority = defaultPriority
 	}

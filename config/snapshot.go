@@ -48,7 +48,8 @@ type Client struct {
 	TokensPerMinute     int64           // likewise
 	MaxParallelRequests int64           // 0 means no limit
 	Models              map[string]bool // nil means all
-	Priority            string          // high | normal | low
+	Priority            string          // high | normal | low: of requests that ask for none
+	MaxPriority         string          // the highest that a request may get; "" means any
 	Disabled            bool
 }
 

@@ -97,7 +97,7 @@ func (s *Server) components(ctx context.Context, snap *config.Snapshot) map[stri
 		out["nats"] = Health{Status: Unhealthy, Detail: "the connection is lost"}
 	}
 	queue, err := s.cfg.Conn.Queue(ctx)
-	out["queue"] = Health{Status: Healthy, Detail: map[string]any{"depth": queue.Depth, "oldest_ms": queue.Oldest.Milliseconds()}}
+	out["queue"] = Health{Status: Healthy, Detail: map[string]any{"depth": queue.Depth + s.bus.Held(), "oldest_ms": queue.Oldest.Milliseconds()}}
 	if err != nil {
 		out["queue"] = Health{Status: Unhealthy, Detail: "JetStream does not answer"}
 	}

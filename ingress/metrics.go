@@ -32,6 +32,9 @@ var (
 	workersDesc  = prometheus.NewDesc("model_proxy_workers_seen", "Workers heard of in the last two seconds.", nil, nil)
 )
 
+// Held is the number of requests that wait here for their client's turn.
+func (s *Server) Held() int64 { return s.bus.Held() }
+
 // Describe implements prometheus.Collector.
 func (s *Server) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, ch) }
 

@@ -119,11 +119,15 @@ func (q *request) route(w http.ResponseWriter, r *http.Request, mode streamMode,
 	if no != nil {
 		return no
 	}
+	lane, no := q.lane(r)
+	if no != nil {
+		return no
+	}
 	if no = q.reserve(w, r); no != nil {
 		return no
 	}
 	job := &bus.Job{ID: q.jobID, RequestID: id, Client: q.client.ID, Endpoint: q.endpoint, Stream: q.stream,
-		Model: q.model, Pool: model.Pool, Lane: bus.DefaultLane, Deadline: deadline, Body: q.body, Header: q.forwarded(r)}
+		Model: q.model, Pool: model.Pool, Lane: lane, Deadline: deadline, Body: q.body, Header: q.forwarded(r)}
 	if v := r.Header["X-Model-Proxy-Conversion-Mode"]; len(v) > 0 {
 		job.Mode = string(convert.ParseMode(v[0]))
 	}
@@ -156,6 +160,20 @@ func (q *request) deadline(r *http.Request, m *config.Model) (time.Time, *reject
 		return time.Time{}, reject(rejectInvalid, llm.BadRequest, "X-Model-Proxy-Timeout-Ms must be a whole number of milliseconds above 0")
 	}
 	return q.read.Add(min(time.Duration(min(ms, int64(m.TotalTimeout/time.Millisecond)))*time.Millisecond, m.TotalTimeout)), nil
+}
+
+// lane is the client's own priority, or what X-Model-Proxy-Priority asks for,
+// as far as the client may.
+func (q *request) lane(r *http.Request) (string, *rejection) {
+	wanted := ""
+	if v := r.Header["X-Model-Proxy-Priority"]; len(v) > 0 {
+		wanted = v[0]
+	}
+	lane, ok := bus.LaneOf(wanted, q.client.Priority, q.client.MaxPriority)
+	if !ok {
+		return "", reject(rejectInvalid, llm.BadRequest, "X-Model-Proxy-Priority must be high, normal or low")
+	}
+	return lane, nil
 }
 
 // reserve asks the client's limits for this request.

@@ -98,8 +98,11 @@ func (c cooldowns) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// queueDepth asks the queue, when scraped.
-type queueDepth struct{ conn *bus.Conn }
+// queueDepth asks the queue, when scraped, and the ingress what it holds back.
+type queueDepth struct {
+	conn *bus.Conn
+	held func() int64
+}
 
 func (q queueDepth) Describe(ch chan<- *prometheus.Desc) { ch <- depthDesc; ch <- ageDesc }
 
@@ -110,7 +113,7 @@ func (q queueDepth) Collect(ch chan<- prometheus.Metric) {
 	if err != nil {
 		return // no figure is better than a wrong one
 	}
-	ch <- prometheus.MustNewConstMetric(depthDesc, prometheus.GaugeValue, float64(queue.Depth))
+	ch <- prometheus.MustNewConstMetric(depthDesc, prometheus.GaugeValue, float64(queue.Depth+q.held()))
 	ch <- prometheus.MustNewConstMetric(ageDesc, prometheus.GaugeValue, queue.Oldest.Seconds())
 }
 

@@ -295,7 +295,7 @@ func (n *node) startIngress(ctx context.Context) (net.Addr, error) {
 		return nil, err
 	}
 	n.ingress = in
-	n.registry.MustRegister(in, queueDepth{conn})
+	n.registry.MustRegister(in, queueDepth{conn, in.Held})
 	listener, err := net.Listen("tcp", net.JoinHostPort(n.flags.host, strconv.Itoa(n.flags.port)))
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w; choose another --port, or end what uses it", err)

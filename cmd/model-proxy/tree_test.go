@@ -78,6 +78,7 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 // Every flag has an environment variable, and a value that it cannot take is
 // wrong usage that names the variable.
 func TestFlagsFromTheEnvironment(t *testing.T) {
+	command(t, []string{"MODEL_PROXY_WORKERS=0"}, "run", "--data", t.TempDir()).want(t, exitUsage, "--workers and --concurrency must be at least 1")
 	command(t, []string{"MODEL_PROXY_FORMAT=xml"}, "config", "list").want(t, exitUsage, `MODEL_PROXY_FORMAT: "xml" is not table or json`)
 	command(t, []string{"MODEL_PROXY_FORMAT=json"}, "config", "list").want(t, exitOK, `{"kind":"provider","name":"anthropic"`)
 	if r := command(t, []string{"MODEL_PROXY_FORMAT=json"}, "config", "list", "--format", "table"); strings.Contains(r.out, "{") {

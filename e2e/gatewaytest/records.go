@@ -17,6 +17,8 @@ type RequestRow struct {
 	JobID            string  `json:"job_id"`
 	RequestID        string  `json:"request_id"`
 	TraceID          string  `json:"trace_id"`
+	ClientID         string  `json:"client_id"`
+	Priority         string  `json:"priority"`
 	Outcome          string  `json:"outcome"`
 	Status           int     `json:"status"`
 	ErrorType        string  `json:"error_type"`
@@ -29,6 +31,7 @@ type RequestRow struct {
 	UsageSource      string  `json:"usage_source"`
 	WorkerID         string  `json:"worker_id"`
 	BytesOut         int64   `json:"bytes_out"`
+	QueueMS          float64 `json:"queue_ms"`
 	TotalMS          float64 `json:"total_ms"`
 }
 

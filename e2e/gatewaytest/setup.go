@@ -27,9 +27,10 @@ type JSON = map[string]any
 // "gpt" by the OpenAI and "claude" by the Anthropic protocol, both by the
 // simulated provider, without limits.
 type Setup struct {
-	Files map[string]JSON // by path under the configuration folder; one replaces the default of its name
-	Env   []string        // NAME=value, after the default ones
-	Flags []string        // of run, or of every role
+	Files   map[string]JSON // by path under the configuration folder; one replaces the default of its name
+	Clients []JSON          // of clients.json
+	Env     []string        // NAME=value, after the default ones
+	Flags   []string        // of run, or of every role
 }
 
 // Provider describes a provider at the simulated one's address.
@@ -82,10 +83,15 @@ func (s Setup) write(t testing.TB, url, servedBy string) string {
 			t.Fatal(err)
 		}
 	}
+	if s.Clients != nil {
+		if err := writeJSON(filepath.Join(dir, "clients.json"), s.Clients); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return dir
 }
 
-func writeJSON(path string, content JSON) error {
+func writeJSON(path string, content any) error {
 	b, err := json.Marshal(content)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

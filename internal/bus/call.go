@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"container/list"
 	"encoding/binary"
 	"slices"
 	"sync"
@@ -19,6 +20,9 @@ const (
 // againAfter is how long a job waits that a worker did not know the model of.
 const againAfter = time.Second
 
+// maxGrants is how often a job may be granted to workers that never accept it.
+const maxGrants = 12
+
 // maxMoves is how often a job may be given to another worker after a loss.
 const maxMoves = 2
 
@@ -29,17 +33,22 @@ type Call struct {
 	in        *Ingress
 	job       *Job
 	token     string
-	published time.Time
+	tenant    *tenant
+	published time.Time     // or held back, since it was submitted
 	ready     chan struct{} // capacity 1; never closed
 
 	mu        sync.Mutex // guards the rest
-	acked     bool       // the queue has taken the job
-	queueSeq  uint64     // its sequence in REQ
-	delivery  int        // of the newest publication
-	moves     int        // publications after a loss
-	run       uint32     // the granted run, 0 while none
-	gone      []uint32   // runs that were given up: whatever comes of them is refused
-	asked     *asker     // a redelivery waiting for a grant
+	place     place
+	waits     *list.Element // its place behind the gate; guarded by the line's mutex instead
+	seats     *seats        // of the worker that has the job
+	grants    int           // given since the newest publication, none of them used
+	acked     bool          // the queue has taken the job
+	queueSeq  uint64        // its sequence in REQ
+	delivery  int           // of the newest publication, 0 before the first
+	moves     int           // publications after a loss
+	run       uint32        // the granted run, 0 while none
+	gone      []uint32      // runs that were given up: whatever comes of them is refused
+	asked     *asker        // a redelivery waiting for a grant
 	worker    string
 	attempt   *Attempt // newest one known
 	attempts  int      // begun so far
@@ -136,6 +145,8 @@ func (c *Call) Cancel() {
 	defer c.mu.Unlock()
 	switch {
 	case c.finished:
+	case c.place == placeHeld:
+		c.moveLocked(placeOver)
 	case c.run != 0:
 		c.in.control(c.worker, c.run, []byte{ctlCancel})
 	case c.acked:
@@ -178,7 +189,13 @@ func (c *Call) Close() {
 	if !c.finished && c.run != 0 {
 		c.in.control(c.worker, c.run, []byte{ctlCancel})
 	}
+	c.finishLocked()
+}
+
+// finishLocked notes that nothing more comes.
+func (c *Call) finishLocked() {
 	c.finished = true
+	c.moveLocked(placeOver)
 }
 
 // frame takes one message from a worker. It never blocks.
@@ -219,6 +236,7 @@ func (c *Call) frame(msg []byte) {
 		c.in.done(c.worker, c.run)
 		c.gone = append(c.gone, c.run)
 		c.run, c.again = 0, c.lastFrame.Add(againAfter)
+		c.moveLocked(placeAside)
 		return
 	}
 	c.noteLocked(&f)
@@ -233,8 +251,8 @@ func (c *Call) frame(msg []byte) {
 func (c *Call) noteLocked(f *Frame) {
 	if f.Accepted {
 		c.worker, c.accepted, c.began = f.WorkerID, c.lastFrame, c.lastFrame
-		c.granted = windowFrames
-		c.in.peers.beat(f.WorkerID)
+		c.granted, c.grants = windowFrames, 0
+		c.seatLocked(f.WorkerID)
 	}
 	if f.Attempt != nil {
 		c.attempt, c.attempts, c.began = f.Attempt, f.Attempt.Number, c.lastFrame
@@ -243,7 +261,7 @@ func (c *Call) noteLocked(f *Frame) {
 		c.attempts++
 	}
 	if f.End != nil {
-		c.finished = true
+		c.finishLocked()
 		c.attempts = max(c.attempts, f.End.Attempts)
 		c.in.done(c.worker, c.run)
 	}
@@ -261,7 +279,7 @@ func (c *Call) failLocked(e *llm.Error) {
 	if c.finished {
 		return
 	}
-	c.finished = true
+	c.finishLocked()
 	c.queue = append(c.queue, Frame{run: c.run, End: &End{Err: e, Attempts: c.attempts}})
 	c.signal()
 }
@@ -273,6 +291,9 @@ func (c *Call) ask(a asker) {
 	switch {
 	case c.finished || c.committed:
 		c.in.publish(a.reply, []byte{ctlCancel})
+	case c.grants >= maxGrants: // it ends whoever takes it
+		c.in.publish(a.reply, []byte{ctlCancel})
+		c.failLocked(llm.NewError(llm.Unavailable, "no worker could take the request"))
 	case c.run == 0 || c.run == a.run:
 		c.grantLocked(a)
 	default:
@@ -282,8 +303,9 @@ func (c *Call) ask(a asker) {
 
 func (c *Call) grantLocked(a asker) {
 	c.run, c.worker, c.next, c.asked = a.run, a.worker, 0, nil
+	c.grants++
 	c.lastFrame = time.Now()
-	c.in.peers.beat(a.worker)
+	c.seatLocked(a.worker)
 	msg := binary.BigEndian.AppendUint32([]byte{ctlGrant}, uint32(c.attempts))
 	c.in.publish(a.reply, binary.BigEndian.AppendUint32(msg, uint32(c.delivery)))
 }
@@ -318,13 +340,14 @@ func (c *Call) lostLocked(cause error) {
 	c.publishLocked()
 }
 
-// publishLocked publishes the job again, as its next delivery.
+// publishLocked publishes the job, as its next delivery.
 func (c *Call) publishLocked() {
 	c.asked = nil
 	c.delivery++
 	c.acked = false
 	c.lastFrame = time.Now()
-	if err := c.in.conn.nc.PublishMsg(c.job.message(c.in.reply(c.token), c.delivery, c.attempts)); err != nil {
+	c.moveLocked(placeQueued)
+	if err := c.in.conn.nc.PublishMsg(c.job.message(c.tenant.subject, c.in.reply(c.token), c.delivery, c.attempts)); err != nil {
 		c.failLocked(llm.NewError(llm.Unavailable, "the queue cannot be reached").Because(err))
 	}
 }

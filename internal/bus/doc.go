@@ -27,10 +27,17 @@
 //	C.<worker>                   to a worker, about many: acknowledged ends, probes
 //	X.<run>                      to whichever worker sends frames that nobody wants
 //	part.<ingress>.<token>       a worker asks for a piece of a large body
-//	hb.<process>                 a sign of life every 500 ms
-//	P.<worker>.<n>.<pull>        jobs for a worker, and words about its pulls
+//	hb.<process>                 a sign of life every 500 ms, with free slots or held jobs
+//	P.<worker>.<n>.<m>.<pull>    jobs for a worker, and words about its pulls
 //
 // Names from outside stand in subjects as a Token.
+//
+// # Slots and turns
+//
+// A worker asks for as many jobs as it has free slots. Where more wait, its slots
+// go to the lanes as 8 : 4 : 1 (slots.go). An ingress holds back what one client
+// has in a lane beyond what the workers are about to take, so that the queue
+// stays short and clients take turns (gate.go).
 //
 // # Runs, frames and credit
 //

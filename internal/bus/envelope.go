@@ -37,6 +37,14 @@ type Job struct {
 	Body      []byte
 }
 
+// queueBytes is how much of the queue's bound on bytes a job takes.
+func (j *Job) queueBytes() int64 {
+	if len(j.Body) > inlineBody {
+		return 0
+	}
+	return int64(len(j.Body))
+}
+
 // Everything a worker needs to know travels in one header, fields separated by
 // ';' and values escaped as in a URL: a header of its own for each would cost
 // the hot path a map entry and a line of text parsing apiece.
@@ -74,7 +82,7 @@ func (j *Job) subject() string {
 }
 
 // message builds the envelope of a job's n-th delivery.
-func (j *Job) message(reply string, delivery, attempts int) *nats.Msg {
+func (j *Job) message(subject, reply string, delivery, attempts int) *nats.Msg {
 	left := time.Until(j.Deadline)
 	var b strings.Builder
 	b.Grow(256)
@@ -101,7 +109,7 @@ func (j *Job) message(reply string, delivery, attempts int) *nats.Msg {
 	if j.Mode != "" {
 		field("mode", j.Mode)
 	}
-	m := &nats.Msg{Subject: j.subject(), Reply: reply, Data: j.Body}
+	m := &nats.Msg{Subject: subject, Reply: reply, Data: j.Body}
 	if len(j.Body) > inlineBody {
 		field("size", strconv.Itoa(len(j.Body)))
 		m.Data = nil

@@ -79,7 +79,7 @@ func TestEnvelopeTravels(t *testing.T) {
 	job := Job{ID: "0190-7", RequestID: "r_1", Client: "team a; b=c", Endpoint: llm.Messages, Stream: true, Model: "vendor/model:free %",
 		Mode: "strict", Pool: "gpu", Trace: "00-1-2-01", Header: http.Header{"X-Mock-Ttft": {"1s"}, "User-Agent": {"a"}}, Body: []byte("{}")}
 	job.Deadline = time.Now().Add(90 * time.Second)
-	d, err := parseDelivery(job.message("R.i-1.t", 2, 3))
+	d, err := parseDelivery(job.message("req.default.normal.c", "R.i-1.t", 2, 3))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestEnvelopeTravels(t *testing.T) {
 
 func TestForeignEnvelopesAreRefused(t *testing.T) {
 	job := Job{ID: "1", Body: []byte("{}")}
-	m := job.message("R.i.t", 1, 0)
+	m := job.message("req.default.normal.c", "R.i.t", 1, 0)
 	for name, line := range map[string]string{
 		"another version": strings.Replace(m.Header.Get(jobHeader), "v=1;", "v=2;", 1),
 		"no id":           strings.Replace(m.Header.Get(jobHeader), "job=1;", "", 1),
@@ -117,7 +117,7 @@ func TestDeliveriesStandInTheReplySubject(t *testing.T) {
 		"$JS.ACK.hub.ACCHASH.REQ.default-normal.2.10.11.1700000000000000000.0.tok": 2,
 		"nonsense": 1,
 	} {
-		r := &Run{msg: (&Job{}).message(reply, 1, 0)}
+		r := &Run{msg: (&Job{}).message("req.default.normal.c", reply, 1, 0)}
 		if got := r.deliveries(); got != want {
 			t.Errorf("%s: got %d, want %d", reply, got, want)
 		}

@@ -71,6 +71,7 @@ type Ingress struct {
 	prefix string // R.<id>.
 	calls  *calls
 	peers  *peers
+	gate   *gate
 
 	tokens atomic.Uint64
 
@@ -84,7 +85,8 @@ type Ingress struct {
 
 // NewIngress joins the bus as an ingress.
 func NewIngress(c *Conn, cfg IngressConfig) *Ingress {
-	i := &Ingress{id: cfg.ID, conn: c, cfg: cfg, prefix: "R." + cfg.ID + ".", calls: newCalls(), peers: newPeers(), ended: map[string][]byte{}}
+	i := &Ingress{id: cfg.ID, conn: c, cfg: cfg, prefix: "R." + cfg.ID + ".", calls: newCalls(), peers: newPeers(), ended: map[string][]byte{},
+		gate: newGate(bounds{c.cfg.QueueMaxPerClient, c.cfg.QueueMaxRequests, c.cfg.QueueMaxBytes})}
 	i.endedSoon = time.AfterFunc(time.Hour, i.sendDone)
 	i.endedSoon.Stop()
 	return i
@@ -105,7 +107,7 @@ func (i *Ingress) Run(ctx context.Context, started chan<- struct{}) error {
 		{i.prefix + "*", i.receive},
 		{"R." + i.id, i.probed},
 		{"part." + i.id + ".*", i.part},
-		{"hb.*", func(m *nats.Msg) { i.peers.beat(m.Subject[len("hb."):]) }},
+		{"hb.*", i.heard},
 		{"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES." + reqStream + ".*", i.exhausted},
 	}
 	for _, s := range subs {
@@ -128,8 +130,10 @@ func (i *Ingress) Run(ctx context.Context, started chan<- struct{}) error {
 	}
 	var keeping sync.WaitGroup
 	keeping.Go(func() { i.conn.keep(ctx, back, i.resubmit) })
+	keeping.Go(func() { i.letIn(ctx.Done()) })
 	defer keeping.Wait()
 	defer i.conn.near().join(i)()
+	i.beat()
 	close(started)
 	i.watch(ctx)
 	return nil
@@ -154,24 +158,38 @@ func (i *Ingress) watch(ctx context.Context) {
 			i.abandon()
 		}
 		if n++; n%2 == 0 {
-			i.publish("hb."+i.id, nil)
+			i.beat()
 			i.peers.forget(now)
 		}
 		i.sweep(now)
 	}
 }
 
-// Submit publishes a job. What becomes of it arrives through the Call; an
-// error means that the queue cannot be reached.
+// Submit publishes a job, or holds it back until its tenant's turn has come.
+// What becomes of it arrives through the Call; an error means that the queue
+// cannot be reached.
 func (i *Ingress) Submit(job *Job) (*Call, error) {
 	if !i.conn.Connected() {
 		return nil, llm.NewError(llm.Unavailable, "the queue cannot be reached at the moment")
 	}
 	now := time.Now()
-	c := &Call{in: i, job: job, token: strconv.FormatUint(i.tokens.Add(1), 36), published: now, lastFrame: now,
-		ready: make(chan struct{}, 1), delivery: 1}
+	c := &Call{in: i, job: job, token: strconv.FormatUint(i.tokens.Add(1), 36), tenant: i.gate.tenant(job), published: now, lastFrame: now,
+		ready: make(chan struct{}, 1)}
 	i.calls.put(c)
-	if err := i.conn.nc.PublishMsg(job.message(i.reply(c.token), 1, 0)); err != nil {
+	if why := i.gate.full(c); why != "" {
+		c.refused(why)
+		return c, nil
+	}
+	if !i.gate.open(c.tenant) {
+		i.gate.hold(c)
+		return c, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.delivery = 1
+	c.moveLocked(placeQueued)
+	if err := i.conn.nc.PublishMsg(job.message(c.tenant.subject, i.reply(c.token), 1, 0)); err != nil {
+		c.finishLocked()
 		i.calls.del(c.token)
 		return nil, llm.NewError(llm.Unavailable, "the queue cannot be reached at the moment").Because(err)
 	}
@@ -181,11 +199,15 @@ func (i *Ingress) Submit(job *Job) (*Call, error) {
 // WakeAll wakes every call.
 func (i *Ingress) WakeAll() { i.calls.each((*Call).Wake) }
 
+// Held is how many jobs wait here because their clients have enough in the
+// queue already.
+func (i *Ingress) Held() int64 { return i.gate.held.Load() }
+
 // Active is the number of calls that are not closed.
 func (i *Ingress) Active() int { return i.calls.len() }
 
 // Workers is the number of workers heard of in the last two seconds.
-func (i *Ingress) Workers() int { return i.peers.alive(time.Now(), "w-") }
+func (i *Ingress) Workers() int { return i.peers.alive(time.Now(), workerPrefix) }
 
 // receive is the inbox of every answer. It must not block.
 func (i *Ingress) receive(m *nats.Msg) {
@@ -202,7 +224,7 @@ func (i *Ingress) receive(m *nats.Msg) {
 	switch {
 	case len(m.Data) == 0:
 		if c != nil && m.Header.Get("Status") == "503" {
-			c.refused(RefusedBus, "the queue cannot be reached at the moment")
+			c.refused(RefusedBus)
 		}
 	case m.Data[0] == '{':
 		if c != nil {
@@ -269,10 +291,10 @@ func (c *Call) pubAck(data []byte) {
 		return
 	}
 	if strings.Contains(ack.Error.Description, "per subject") {
-		c.refused(RefusedClient, "too many of your requests are waiting already")
+		c.refused(RefusedClient)
 		return
 	}
-	c.refused(RefusedFull, "the queue is full")
+	c.refused(RefusedFull)
 }
 
 // quickAck reads the sequence out of {"stream":"REQ","seq":12}, the only form
@@ -288,19 +310,28 @@ func quickAck(data []byte) (uint64, bool) {
 }
 
 // refused ends a call that the queue did not take.
-func (c *Call) refused(reason Refusal, why string) {
-	e := llm.NewError(llm.Unavailable, why)
-	if reason == RefusedClient {
+func (c *Call) refused(why Refusal) {
+	e := llm.NewError(llm.Unavailable, refusalMessages[why])
+	if why == RefusedClient {
 		e.Kind = llm.RateLimited
 	}
 	e.RetryAfter = time.Second
+	if why != RefusedBus {
+		e.RetryAfter = c.tenant.retryAfter(why)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.run == 0 && !c.finished {
-		c.finished = true
-		c.queue = append(c.queue, Frame{End: &End{Err: e, Refused: reason}})
+		c.finishLocked()
+		c.queue = append(c.queue, Frame{End: &End{Err: e, Refused: why}})
 		c.signal()
 	}
+}
+
+var refusalMessages = map[Refusal]string{
+	RefusedClient: "too many of your requests are waiting already",
+	RefusedFull:   "the queue is full",
+	RefusedBus:    "the queue did not take the request in time, or cannot be reached",
 }
 
 // refuse tells whoever sent a frame that nobody wants its run. A frame does not

@@ -16,6 +16,7 @@ type peers struct {
 type peer struct {
 	seen   time.Time // last beat or frame
 	absent time.Time // since when nobody answers under its name; zero if somebody does
+	seats  *seats    // of a worker; nil until it has told of them
 }
 
 // forgetPeer is how long a silent peer is remembered.
@@ -23,15 +24,42 @@ const forgetPeer = time.Minute
 
 func newPeers() *peers { return &peers{m: map[string]*peer{}} }
 
-func (p *peers) beat(id string) {
+// beat notes a sign of life. It returns the peer's seats, if it has told of any.
+func (p *peers) beat(id string) *seats {
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if e := p.m[id]; e != nil {
 		e.seen, e.absent = now, time.Time{}
-		return
+		return e.seats
 	}
 	p.m[id] = &peer{seen: now}
+	return nil
+}
+
+// seat gives a worker that has beaten its seats, unless it has some already.
+func (p *peers) seat(id string, s *seats) *seats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.m[id]
+	if e == nil { // forgotten since
+		return s
+	}
+	if e.seats == nil {
+		e.seats = s
+	}
+	return e.seats
+}
+
+// vacate counts nothing on the slots of workers that are gone.
+func (p *peers) vacate(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.m {
+		if e.seats != nil && e.gone(now, false) {
+			e.seats.set(0)
+		}
+	}
 }
 
 // noResponder notes that nobody listens under id any more.

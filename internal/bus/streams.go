@@ -16,13 +16,9 @@ const (
 	reqStream = "REQ"
 	logStream = "LOG"
 
-	// DefaultPool and DefaultLane are where jobs go that name no other.
-	DefaultPool = "default"
-	DefaultLane = "normal"
-
 	logConsumer = "sink"
 	ackWait     = time.Second
-	maxDeliver  = 12
+	maxDeliver  = 1000 // to be given back by a busy worker counts; maxGrants bounds the rest
 	dedupWindow = 5 * time.Second
 
 	versionKey = "model-proxy-version"

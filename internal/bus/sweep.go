@@ -20,6 +20,9 @@ var (
 // sweep looks at every call: it ends those the queue never took, moves those
 // whose worker is gone, and probes the workers of the rest.
 func (i *Ingress) sweep(now time.Time) {
+	i.peers.vacate(now)
+	i.gate.tick(i.peers.alive(now, ingressPrefix))
+	i.gate.ring()
 	probes := map[string][]byte{} // by worker: silent runs, each with the sequence wanted next
 	var late []*Call              // not confirmed by the queue in time
 	i.calls.each(func(c *Call) {
@@ -32,7 +35,7 @@ func (i *Ingress) sweep(now time.Time) {
 				c.publishLocked()
 			}
 		case c.run == 0:
-			if !c.acked && now.Sub(c.lastFrame) > pubAckWithin {
+			if c.place == placeQueued && !c.acked && now.Sub(c.lastFrame) > pubAckWithin {
 				late = append(late, c)
 			}
 		case i.peers.state(c.worker).gone(now, c.committed):
@@ -50,7 +53,7 @@ func (i *Ingress) sweep(now time.Time) {
 		}
 	})
 	for _, c := range late {
-		c.refused(RefusedBus, "the queue did not take the request in time")
+		c.refused(RefusedBus)
 	}
 	for worker, list := range probes {
 		err := i.conn.nc.PublishRequest("C."+worker, i.prefix+probeToken+worker, list)

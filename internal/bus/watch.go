@@ -31,12 +31,10 @@ func (w *Worker) watch(over <-chan struct{}) {
 			w.abandon()
 		}
 		if n%2 == 0 {
-			w.publish("hb."+w.id, nil)
+			w.beat()
 			w.peers.forget(now)
 		}
-		for _, p := range w.pullers {
-			p.expire(now)
-		}
+		w.slots.expire(now)
 		w.sweep(now)
 	}
 }

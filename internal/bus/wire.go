@@ -63,6 +63,16 @@ func (r *reader) int() int64 {
 	return n
 }
 
+func (r *reader) uvarint() uint64 {
+	n, k := binary.Uvarint(r.b)
+	if r.err != nil || k <= 0 {
+		r.fail()
+		return 0
+	}
+	r.b = r.b[k:]
+	return n
+}
+
 func (r *reader) bool() bool {
 	if r.err != nil || len(r.b) == 0 {
 		r.fail()

@@ -33,12 +33,12 @@ type WorkerConfig struct {
 // and carries their answers back.
 type Worker struct {
 	// Fixed at construction.
-	id      string
-	conn    *Conn
-	cfg     WorkerConfig
-	peers   *peers // ingresses
-	out     *outbox
-	pullers []*puller
+	id    string
+	conn  *Conn
+	cfg   WorkerConfig
+	peers *peers // ingresses
+	out   *outbox
+	slots *slots
 
 	vigil    vigil
 	busy     atomic.Int64
@@ -52,7 +52,9 @@ type Worker struct {
 
 // NewWorker joins the bus as a worker.
 func NewWorker(c *Conn, cfg WorkerConfig) *Worker {
-	return &Worker{id: cfg.ID, conn: c, cfg: cfg, peers: newPeers(), out: newOutbox(c.nc.Publish), runs: map[uint32]*Run{}}
+	w := &Worker{id: cfg.ID, conn: c, cfg: cfg, peers: newPeers(), out: newOutbox(c.nc.Publish), runs: map[uint32]*Run{}}
+	w.slots = newSlots(w)
+	return w
 }
 
 // ID is the worker's name on the bus.
@@ -92,18 +94,10 @@ func (w *Worker) Run(ctx context.Context) error {
 		{"C." + w.id + ".*", w.control},
 		{"C." + w.id, w.list},
 		{"X.*", w.fenced},
-		{"hb.*", func(m *nats.Msg) { w.peers.beat(m.Subject[len("hb."):]) }},
+		{"hb.*", w.heard},
 	}
 	if err := w.ensureConsumers(ctx); err != nil {
 		return err
-	}
-	for n, pool := range w.cfg.Pools {
-		p := newPuller(w, pool, DefaultLane, n)
-		w.pullers = append(w.pullers, p)
-		subs = append(subs, struct {
-			subject string
-			handle  nats.MsgHandler
-		}{p.inbox + ".*", func(m *nats.Msg) { p.receive(hard, m) }})
 	}
 	for _, s := range subs {
 		sub, err := w.conn.nc.Subscribe(s.subject, s.handle)
@@ -116,15 +110,19 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 	}
 	defer w.conn.near().joinWorker(w)()
-	w.conn.OnReconnect(w.resetPulls)
+	for _, p := range w.slots.pullers {
+		if err := p.listen(hard); err != nil {
+			return err
+		}
+		defer p.deafen()
+	}
+	w.conn.OnReconnect(w.slots.reset)
 	var keeping sync.WaitGroup
 	back := w.conn.returns()
 	keeping.Go(func() { w.conn.keep(ctx, back, w.restorePulls) })
 	defer keeping.Wait()
-	w.publish("hb."+w.id, nil)
-	for _, p := range w.pullers {
-		p.arm()
-	}
+	w.beat()
+	w.slots.reset()
 	over := make(chan struct{})
 	watched := make(chan struct{})
 	go func() { w.watch(over); close(watched) }()
@@ -137,17 +135,13 @@ func (w *Worker) Run(ctx context.Context) error {
 
 func (w *Worker) ensureConsumers(ctx context.Context) error {
 	for _, pool := range w.cfg.Pools {
-		if err := w.conn.ensureConsumer(ctx, pool, DefaultLane); err != nil {
-			return err
+		for _, l := range lanes {
+			if err := w.conn.ensureConsumer(ctx, pool, l.name); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
-}
-
-func (w *Worker) resetPulls() {
-	for _, p := range w.pullers {
-		p.reset()
-	}
 }
 
 // restorePulls makes the consumers again, should the server have lost them.
@@ -155,7 +149,7 @@ func (w *Worker) restorePulls(ctx context.Context) error {
 	if err := w.ensureConsumers(ctx); err != nil {
 		return err
 	}
-	w.resetPulls()
+	w.slots.reset()
 	return nil
 }
 
@@ -165,6 +159,8 @@ func (w *Worker) drain(kill context.CancelCauseFunc) {
 	w.mu.Lock()
 	w.draining.Store(true) // from here on nothing joins those that are waited for
 	w.mu.Unlock()
+	w.slots.close()
+	w.beat()
 	idle := make(chan struct{})
 	go func() { w.inFlight.Wait(); close(idle) }()
 	patience := time.NewTimer(w.cfg.Drain)

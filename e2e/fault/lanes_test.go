@@ -1,0 +1,123 @@
+package fault_test
+
+import (
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"model-proxy/e2e/gatewaytest"
+	"model-proxy/internal/provider/mock"
+)
+
+// X-Model-Proxy-Priority picks the lane; a client's own priority is the default
+// and the limit; what is no lane is refused.
+func TestPriority(t *testing.T) {
+	t.Parallel()
+	u := gatewaytest.NewUpstream(t, mock.Options{})
+	const batch, chat = "ck-e2e-batch-11aa22bb33", "ck-e2e-chat-44cc55dd66"
+	g := gatewaytest.Run(t, u, gatewaytest.Setup{Env: []string{"BATCH_KEY=" + batch, "CHAT_KEY=" + chat}, Clients: []gatewaytest.JSON{
+		{"id": "batch", "key_env": "BATCH_KEY", "priority": "low"}, {"id": "chat", "key_env": "CHAT_KEY", "priority": "high"}}})
+	p := gatewaytest.Protocols[0]
+	for i, c := range []struct{ key, asks, want string }{
+		{gatewaytest.ClientKey, "", "normal"},
+		{gatewaytest.ClientKey, "high", "high"},
+		{gatewaytest.ClientKey, "low", "low"},
+		{batch, "", "low"},
+		{batch, "high", "low"},
+		{chat, "", "high"},
+		{chat, "normal", "normal"},
+	} {
+		id := "lane-" + strconv.Itoa(i)
+		call := p.Plain("hello").With("Authorization", c.key, "X-Request-Id", id)
+		if c.asks != "" {
+			call = call.With("X-Model-Proxy-Priority", c.asks)
+		}
+		if a := g.Do(t, call); a.Status != 200 {
+			t.Fatalf("%s: got %d: %s", id, a.Status, a.Body)
+		}
+		if row := g.AwaitRow(t, id, soon); row.Priority != c.want {
+			t.Errorf("asking for %q: priority %q, want %q", c.asks, row.Priority, c.want)
+		}
+	}
+	for _, p := range gatewaytest.Protocols {
+		a := g.Do(t, p.Plain("hello").With("X-Model-Proxy-Priority", "urgent"))
+		if a.Status != 400 {
+			t.Errorf("got %d, want 400: %s", a.Status, a.Body)
+		}
+		if err := p.CheckError(a.Body); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A burst of many times what the workers can take, from one client over two
+// ingresses: another client's trickle hardly waits; what is over the client's
+// bound is refused with a time to come back; what is too late never reaches a
+// worker; each has one answer and one record.
+func TestBurstFromOneClient(t *testing.T) {
+	t.Parallel()
+	const slots, bound, burst, late = 4, 60, 150, 10
+	const mean = 100 * time.Millisecond
+	u := gatewaytest.NewUpstream(t, mock.Options{Fault: mock.Fault{TTFT: mean}})
+	c := gatewaytest.NewCluster(t, u, gatewaytest.Setup{
+		Env: []string{"MODEL_PROXY_CONCURRENCY=" + strconv.Itoa(slots), "QUEUE_MAX_PER_CLIENT=" + strconv.Itoa(bound), "CLIENT_API_KEY_2=" + gatewaytest.SecondClient}}, 1)
+	both := []*gatewaytest.Gateway{c.Gateway, c.AddIngress()}
+	p := gatewaytest.Protocols[0]
+	var answers []<-chan gatewaytest.Answer
+	for i := range burst {
+		call := p.Plain("burst").With("X-Request-Id", "burst-"+strconv.Itoa(i))
+		if i%(burst/late) == burst/late-1 {
+			call = call.With("X-Model-Proxy-Timeout-Ms", "150")
+		}
+		answers = append(answers, both[i%2].Go(t, call))
+	}
+	var waits []time.Duration
+	for i := range 20 {
+		a := both[i%2].Do(t, p.Plain("trickle").With("Authorization", gatewaytest.SecondClient, "X-Request-Id", "trickle-"+strconv.Itoa(i)))
+		if a.Status != 200 {
+			t.Fatalf("trickle: got %d: %s", a.Status, a.Body)
+		}
+		ms, err := strconv.ParseFloat(a.Header.Get("X-Model-Proxy-Queue-Ms"), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waits = append(waits, time.Duration(ms*float64(time.Millisecond)))
+	}
+	statuses := map[int]int{}
+	for _, answer := range answers {
+		a := <-answer
+		statuses[a.Status]++
+		if wait, _ := strconv.Atoi(a.Header.Get("Retry-After")); a.Status == 429 && wait < 1 {
+			t.Errorf("refused with Retry-After %q", a.Header.Get("Retry-After"))
+		}
+	}
+	t.Logf("burst: %v", statuses)
+	if statuses[429] == 0 || statuses[200]+statuses[429]+statuses[504] != burst {
+		t.Errorf("answers to the burst: %v; want 200, some 429, and 504 for those that were late", statuses)
+	}
+	slices.Sort(waits)
+	t.Logf("trickle: median %v, longest %v", waits[len(waits)/2], waits[len(waits)-1])
+	if p95 := waits[len(waits)*95/100]; p95 > mean/slots+400*time.Millisecond {
+		t.Errorf("the trickle waited %v at the 95th percentile; want about %v, and not for the burst, which takes %v", p95, mean/slots, bound*mean/slots)
+	}
+	want := burst - statuses[429] + len(waits)
+	gatewaytest.Await(t, patience, "a record for each admitted request", func() bool { return len(c.Requests(t, "")) >= want })
+	expired := 0
+	for _, row := range c.Requests(t, "") {
+		if row.Outcome == "expired" {
+			expired++
+			if row.Attempts != 0 || len(c.Attempts(t, row.RequestID)) != 0 {
+				t.Errorf("%s expired, after %d attempts", row.RequestID, row.Attempts)
+			}
+		}
+	}
+	if rows := len(c.Requests(t, "")); rows != want || len(u.Requests()) > want-expired {
+		t.Errorf("%d records and %d calls for %d requests, %d of them expired", rows, len(u.Requests()), want, expired)
+	}
+	for _, g := range both {
+		if n := g.Metrics().Sum("model_proxy_queue_depth"); n != 0 {
+			t.Errorf("%v requests still wait", n)
+		}
+	}
+}
