@@ -96,21 +96,25 @@ func TestBurstFromOneClient(t *testing.T) {
 	if statuses[429] == 0 || statuses[200]+statuses[429]+statuses[504] != burst {
 		t.Errorf("answers to the burst: %v; want 200, some 429, and 504 for those that were late", statuses)
 	}
-	slices.Sort(waits)
-	t.Logf("trickle: median %v, longest %v", waits[len(waits)/2], waits[len(waits)-1])
-	if p95 := waits[len(waits)*95/100]; p95 > mean/slots+400*time.Millisecond {
-		t.Errorf("the trickle waited %v at the 95th percentile; want about %v, and not for the burst, which takes %v", p95, mean/slots, bound*mean/slots)
-	}
 	want := burst - statuses[429] + len(waits)
 	gatewaytest.Await(t, patience, "a record for each admitted request", func() bool { return len(c.Requests(t, "")) >= want })
 	expired := 0
+	var burstWaits []time.Duration
 	for _, row := range c.Requests(t, "") {
+		if row.ClientID == "default" && row.Outcome == "ok" {
+			burstWaits = append(burstWaits, time.Duration(row.QueueMS*float64(time.Millisecond)))
+		}
 		if row.Outcome == "expired" {
 			expired++
 			if row.Attempts != 0 || len(c.Attempts(t, row.RequestID)) != 0 {
 				t.Errorf("%s expired, after %d attempts", row.RequestID, row.Attempts)
 			}
 		}
+	}
+	trickle, burstWait := middle(waits), middle(burstWaits)
+	t.Logf("the trickle waited %v, the burst %v (medians)", trickle, burstWait)
+	if trickle > burstWait/2 { // which a busy machine makes longer too
+		t.Errorf("the trickle waited %v, the burst %v; want much less than that", trickle, burstWait)
 	}
 	if rows := len(c.Requests(t, "")); rows != want || len(u.Requests()) > want-expired {
 		t.Errorf("%d records and %d calls for %d requests, %d of them expired", rows, len(u.Requests()), want, expired)
@@ -120,4 +124,9 @@ func TestBurstFromOneClient(t *testing.T) {
 			t.Errorf("%v requests still wait", n)
 		}
 	}
+}
+
+func middle(d []time.Duration) time.Duration {
+	slices.Sort(d)
+	return d[len(d)/2]
 }

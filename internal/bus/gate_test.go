@@ -215,9 +215,13 @@ func TestTrickleBesideABurst(t *testing.T) {
 			collect(t, submitTo(t, fleet[0], "b", bus.LaneNormal, 0))
 
 			var all sync.WaitGroup
+			inBurst := make([]time.Duration, burst)
 			for n := range burst {
 				c := submitTo(t, fleet[n%ingresses], "a", bus.LaneNormal, int64(n))
-				all.Go(func() { collect(t, c) })
+				all.Go(func() {
+					collect(t, c)
+					inBurst[n] = c.State().QueueTime
+				})
 			}
 			over := make(chan struct{})
 			go func() { all.Wait(); close(over) }()
@@ -234,10 +238,12 @@ func TestTrickleBesideABurst(t *testing.T) {
 				break
 			}
 			slices.Sort(waits)
+			slices.Sort(inBurst)
 			p95 := waits[len(waits)*95/100]
-			t.Logf("%d of b's jobs waited: median %v, p95 %v; a burst served in turn would cost up to %v", len(waits), waits[len(waits)/2], p95, burst*mean/slots)
-			if margin := 250 * time.Millisecond; p95 > mean/slots+margin {
-				t.Errorf("b's jobs waited %v at the 95th percentile, want %v and at most %v more on a busy machine", p95, mean/slots, margin)
+			t.Logf("%d of b's jobs waited: median %v, p95 %v; a's: median %v; a slot becomes free every %v", len(waits), waits[len(waits)/2], p95, inBurst[burst/2], mean/slots)
+			// One job may find the machine busy; a burst makes every one wait.
+			if most := waits[len(waits)*3/4]; most > inBurst[burst/2]/2 {
+				t.Errorf("three of four of b's jobs waited up to %v, half of a's up to %v; want much less than that", most, inBurst[burst/2])
 			}
 		})
 	}
