@@ -182,8 +182,9 @@ func TestClientsMakeNoSeries(t *testing.T) {
 			{"/v1/" + odd, "{}", 404, nil},
 			{"/v1/messages", `{"model":"` + odd, 400, nil},
 			{"/v1/chat/completions", streamOfOpenAI, 401, []string{"Authorization", "Bearer " + odd}},
+			{"/v1/chat/completions", streamOfOpenAI, 400, []string{"X-Model-Proxy-Priority", odd}},
 			{"/v1/chat/completions", streamOfOpenAI, 200, []string{"X-Request-Id", odd, "User-Agent", odd, "traceparent", odd,
-				"X-Model-Proxy-Priority", odd, "X-Model-Proxy-Conversion-Mode", odd}},
+				"X-Model-Proxy-Conversion-Mode", odd}},
 		} {
 			if status := g.send(t, r.path, r.body, r.header...); status != r.status {
 				t.Errorf("POST %s: status %d, want %d", r.path, status, r.status)
