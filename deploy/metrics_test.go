@@ -6,99 +6,107 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"go.yaml.in/yaml/v3"
-
-	"model-proxy/e2e/gatewaytest"
-	"model-proxy/internal/provider/mock"
 )
 
-// ours are the names that only the gateway can have; process_ and go_ ones are
-// checked too. ClickHouse's own begin with ClickHouse.
+// ours are the names that the gateway's processes serve; ClickHouse's own begin
+// with ClickHouse.
 var ours = regexp.MustCompile(`\b(?:model_proxy|gen_ai|process|go)_[a-z0-9_]+\b`)
 
-// labelUse are the labels that an expression names: in matchers and in by ().
-var labelUse = regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)\s*"|(?:by|without)\s*\(([^)]*)\)`)
+// tableRow is a metric of docs/metrics.md: name, type, labels.
+var tableRow = regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (\\w+) \\| ([^|]*) \\|")
 
-// served is a line of /metrics: the name, and the labels if there are any.
-var served = regexp.MustCompile(`(?m)^(\w+)(\{.*\})? `)
+// matcher is a label in an expression with the values it asks for.
+var matcher = regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"`)
 
-// series are the label names of each metric that the processes have served.
-type series map[string][]string
+// grouping names labels without values.
+var grouping = regexp.MustCompile(`\b(?:by|without)\s*\(([^)]*)\)`)
 
-// scraped starts a gateway of separate processes, lets it answer once in each
-// protocol, and collects what /metrics of each role serves.
-func scraped(t *testing.T) series {
+// everyProcess is what the Prometheus client itself serves.
+var everyProcess = []string{"go_goroutines", "process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "process_max_fds",
+	"process_start_time_seconds"}
+
+// catalogue is docs/metrics.md, which cmd/model-proxy holds against what a
+// gateway shows.
+type catalogue struct {
+	text   string
+	labels map[string][]string // by the name of a series
+}
+
+func metricCatalogue(t *testing.T) catalogue {
 	t.Helper()
-	cluster := gatewaytest.NewCluster(t, gatewaytest.NewUpstream(t, mock.Options{}), gatewaytest.Setup{}, 1)
-	for path, model := range map[string]string{"/v1/chat/completions": "gpt", "/v1/messages": "claude"} {
-		body := `{"model":"` + model + `","max_tokens":20,"stream":true,"messages":[{"role":"user","content":"hello"}]}`
-		if a := cluster.Do(t, gatewaytest.Request{Path: path, Body: body}); a.Status != 200 {
-			t.Fatalf("%s: %d %s", path, a.Status, a.Body)
-		}
+	c := catalogue{string(read(t, "docs/metrics.md")), map[string][]string{}}
+	for _, name := range everyProcess {
+		c.labels[name] = nil
 	}
-	found := series{}
-	for _, p := range []*gatewaytest.Process{cluster.Process, cluster.Workers[0].Process} {
-		opens := "metrics"
-		if p == cluster.Process {
-			opens = "listening"
+	for _, row := range tableRow.FindAllStringSubmatch(c.text, -1) {
+		name, labels := row[1], strings.FieldsFunc(row[3], func(r rune) bool { return strings.ContainsRune("`, ", r) })
+		if row[2] != "histogram" {
+			c.labels[name] = labels
+			continue
 		}
-		var line struct{ Address string }
-		if err := json.Unmarshal([]byte(p.AwaitLog(`"msg":"`+opens+`"`, 10*time.Second)), &line); err != nil {
-			t.Fatal(err)
-		}
-		_, text := gatewaytest.Get(t, "http://"+line.Address+"/metrics")
-		for _, sample := range served.FindAllStringSubmatch(text, -1) {
-			name := sample[1]
-			found[name] = append(found[name], "") // a metric may have no labels
-			for _, label := range labelUse.FindAllStringSubmatch(sample[2], -1) {
-				found[name] = append(found[name], label[1])
-			}
-		}
+		c.labels[name+"_sum"], c.labels[name+"_count"] = labels, labels
+		c.labels[name+"_bucket"] = append(labels, "le")
 	}
-	return found
+	return c
 }
 
 // attached are the labels that Prometheus adds itself.
 var attached = []string{"job", "instance"}
 
-// check reports names in an expression that no process serves.
-func (s series) check(t *testing.T, where, expr string) {
+// check reports names, labels and values in an expression that no process serves.
+func (c catalogue) check(t *testing.T, where, expr string) {
 	t.Helper()
-	var known []string
-	for _, name := range ours.FindAllString(expr, -1) {
-		labels, ok := s[name]
+	known := slices.Clone(attached)
+	names := ours.FindAllString(grouping.ReplaceAllString(matcher.ReplaceAllString(expr, ""), ""), -1)
+	for _, name := range names {
+		labels, ok := c.labels[name]
 		if !ok {
 			t.Errorf("%s: no process serves %s", where, name)
 		}
 		known = append(known, labels...)
 	}
-	if len(known) == 0 {
+	if len(names) == 0 {
 		return // another server's metrics: ours to read, not to check
 	}
-	for _, m := range labelUse.FindAllStringSubmatch(expr, -1) {
-		for label := range strings.SplitSeq(m[1]+m[2], ",") {
-			label = strings.TrimSpace(label)
-			if label != "" && !slices.Contains(attached, label) && !slices.Contains(known, label) {
+	for _, m := range matcher.FindAllStringSubmatch(expr, -1) {
+		if !slices.Contains(known, m[1]) {
+			t.Errorf("%s: nothing in %s has the label %s", where, expr, m[1])
+		}
+		for value := range strings.SplitSeq(m[2], "|") {
+			if !slices.Contains(attached, m[1]) && value != "" && !strings.Contains(c.text, "`"+value+"`") {
+				t.Errorf("%s: docs/metrics.md knows no value %s of %s", where, value, m[1])
+			}
+		}
+	}
+	for _, m := range grouping.FindAllStringSubmatch(expr, -1) {
+		for label := range strings.SplitSeq(m[1], ",") {
+			if label = strings.TrimSpace(label); !slices.Contains(known, label) {
 				t.Errorf("%s: nothing in %s has the label %s", where, expr, label)
 			}
 		}
 	}
 }
 
-// Every metric and label in alerts, dashboards and scaling is one that a
-// process really serves.
+// Every metric, label and value in alerts, dashboards, scaling and the manual is
+// one that a process serves.
 func TestMetricNames(t *testing.T) {
 	t.Parallel()
-	have := scraped(t)
+	c := metricCatalogue(t)
 	for where, exprs := range expressions(t) {
 		for _, expr := range exprs {
-			have.check(t, where, expr)
+			c.check(t, where, expr)
 		}
 	}
-	for _, name := range ours.FindAllString(string(read(t, "docs/operations.md")), -1) {
-		have.check(t, "docs/operations.md", name)
+	for _, line := range strings.Split(string(read(t, "docs/operations.md")), "\n") {
+		for _, name := range ours.FindAllString(line, -1) {
+			if _, ok := c.labels[name]; !ok {
+				if _, histogram := c.labels[name+"_bucket"]; !histogram {
+					t.Errorf("docs/operations.md: no process serves %s", name)
+				}
+			}
+		}
 	}
 }
 
