@@ -47,7 +47,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	var form format
 	cmd := &cobra.Command{Use: "doctor", Short: "Check configuration, keys, NATS, store, port and disk; exit 1 if one is broken",
 		Long: `Check what 'run' would meet with the same flags: configuration, client keys,
-provider keys, NATS, the store, the port and the disk. Says what is wrong and
+provider keys, NATS, the store, the collector of traces, the port and the disk. Says what is wrong and
 how to mend it; exit 1 if anything is broken. It changes nothing.`,
 		Example: "  model-proxy doctor\n  model-proxy doctor --port 9000 --format json", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -93,7 +93,7 @@ func (a *app) showChecks(rows []checkRow) {
 // examine makes every check, in the order in which faults are best mended.
 func (d *doctor) examine(ctx context.Context) []checkRow {
 	rows := d.configuration()
-	for _, check := range []func(context.Context) checkRow{d.clients, d.providers, d.prices, d.data, d.disk, d.store, d.nats, d.port} {
+	for _, check := range []func(context.Context) checkRow{d.clients, d.providers, d.prices, d.data, d.disk, d.store, d.nats, d.traces, d.port} {
 		rows = append(rows, check(ctx))
 	}
 	return rows

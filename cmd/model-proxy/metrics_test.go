@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
 
 var update = flag.Bool("update", false, "rewrite the table of metrics in docs")
@@ -120,7 +121,8 @@ func readMetrics(lines []string) map[string]*metric {
 	return all
 }
 
-// docs/metrics.md lists what a gateway shows, no more and no less.
+// docs/metrics.md lists what a gateway shows, no more and no less, and its names
+// are as Prometheus wants them.
 func TestMetricsAreDocumented(t *testing.T) {
 	g := startGatewayWith(t, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1"})
 	if status := g.send(t, "/v1/chat/completions", streamOfOpenAI); status != 200 {
@@ -128,7 +130,15 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 	var table strings.Builder
 	table.WriteString("\n| metric | type | labels | what it says |\n|---|---|---|---|\n")
-	all := readMetrics(g.settled(t))
+	lines := g.settled(t)
+	problems, err := promlint.New(strings.NewReader(strings.Join(lines, "\n") + "\n")).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	all := readMetrics(lines)
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		m := all[name]
 		var labels []string

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -112,6 +113,23 @@ func endpoint(traces, all string, p protocol) string {
 		all = "http://localhost:4318"
 	}
 	return strings.TrimSuffix(all, "/") + "/v1/traces"
+}
+
+// address is host and port of the endpoint.
+func (s settings) address() string {
+	u, err := url.Parse(s.endpoint)
+	if err != nil {
+		return ""
+	}
+	port := u.Port()
+	switch {
+	case port != "":
+	case u.Scheme == "https":
+		port = "443"
+	default:
+		port = "80"
+	}
+	return net.JoinHostPort(u.Hostname(), port)
 }
 
 // pairs reads a=b,c=d, whose values may be escaped as in a URL.

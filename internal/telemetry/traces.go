@@ -19,8 +19,9 @@ import (
 
 // Traces sends spans to a collector. The nil Traces sends none.
 type Traces struct {
-	provider *trace.TracerProvider
-	exporter *counted
+	provider  *trace.TracerProvider
+	exporter  *counted
+	collector string
 }
 
 // NewTraces reads OpenTelemetry's variables. It returns nil if they ask for no
@@ -39,7 +40,7 @@ func NewTraces(env Lookup, version string, log *slog.Logger) (*Traces, error) {
 	if err != nil {
 		return nil, fmt.Errorf("traces: %w", err)
 	}
-	t := &Traces{exporter: &counted{SpanExporter: exporter, log: log}}
+	t := &Traces{exporter: &counted{SpanExporter: exporter, log: log}, collector: s.address()}
 	t.provider = trace.NewTracerProvider(trace.WithBatcher(t.exporter), trace.WithSampler(sampler), trace.WithResource(s.resource(version)))
 	return t, nil
 }
@@ -59,6 +60,9 @@ func (s settings) resource(version string) *resource.Resource {
 	}
 	return resource.NewSchemaless(attributes...)
 }
+
+// Collector is the address that spans go to, as host:port.
+func (t *Traces) Collector() string { return t.collector }
 
 // Tracer makes spans that go to the collector.
 func (t *Traces) Tracer() *span.Tracer {
