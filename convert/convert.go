@@ -71,7 +71,9 @@ type Exchange struct {
 	seen     seen
 	before   llm.Usage // of the calls before this one, where an answer takes several
 
-	choices int64 // how many answers of Chat Completions pass through; 0 is one
+	added    []string // fields of body that passing through has added
+	relieved bool     // a field was taken out because the upstream refused it
+	choices  int64    // how many answers of Chat Completions pass through; 0 is one
 
 	// hideUsage: the usage of the stream was asked for here, not by the client,
 	// who must not see it.

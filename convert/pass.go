@@ -36,7 +36,7 @@ func (x *Exchange) passRequest() ([]byte, error) {
 		set(&e, found, "stream", []byte("true"))
 	}
 	x.askForUsage(&e, found)
-	addDefaults(&e, body, x.in.Endpoint, x.target.Defaults)
+	x.added = append(x.added, addDefaults(&e, body, x.in.Endpoint, x.target.Defaults)...)
 	if e.Empty() {
 		return body, nil
 	}
@@ -82,6 +82,7 @@ func (x *Exchange) askForUsage(e *rawjson.Edits, found rawjson.Members) {
 	m, ok := found.Find("stream_options")
 	if !ok {
 		x.hideUsage = true
+		x.added = append(x.added, "stream_options")
 		e.Add("stream_options", []byte(`{"include_usage":true}`))
 		return
 	}
@@ -121,10 +122,11 @@ var responsesName = map[string]string{
 }
 
 // addDefaults adds the provider's default_parameters that the client left out.
-// Embeddings and count_tokens have none of those fields.
-func addDefaults(e *rawjson.Edits, body []byte, endpoint llm.Endpoint, defaults map[string]json.RawMessage) {
+// Embeddings and count_tokens have none of those fields. It returns what it has
+// added.
+func addDefaults(e *rawjson.Edits, body []byte, endpoint llm.Endpoint, defaults map[string]json.RawMessage) (added []string) {
 	if len(defaults) == 0 || endpoint == llm.Embeddings || endpoint == llm.CountTokens {
-		return
+		return nil
 	}
 	names := make([]string, 0, len(defaults))
 	for name := range defaults {
@@ -142,5 +144,7 @@ func addDefaults(e *rawjson.Edits, body []byte, endpoint llm.Endpoint, defaults 
 			continue
 		}
 		e.Add(as, defaults[name])
+		added = append(added, as)
 	}
+	return added
 }

@@ -99,11 +99,10 @@ func (a *attempt) relay(answer *provider.Answer) *failure {
 // errChangedForm: of one answer a part came as events and a part whole.
 var errChangedForm = errors.New("the upstream went on with its answer in another form")
 
-// next is the attempt that gets the rest of an answer which the upstream has
-// paused. Both are calls of their own, with a record each.
+// next is another call of the same upstream with the same exchange, for the rest
+// of an answer or without what was refused. It has a record of its own.
 func (a *attempt) next(step router.Step) *attempt {
-	a.x.Continue()
-	return &attempt{job: a.job, step: step, began: time.Now(), x: a.x, s: a.s, rest: true}
+	return &attempt{job: a.job, step: step, began: time.Now(), x: a.x, s: a.s, rest: a.rest || a.status < 300}
 }
 
 // header is what the upstream gets besides the key: what clients may pass on,

@@ -111,8 +111,10 @@ func (j *job) try(s router.Step) (over bool) {
 	j.attempts = s.Attempt
 	a := &attempt{job: j, step: s, began: time.Now()}
 	failure := j.attempt(a)
-	for failure == nil && a.x.Paused() {
-		a = j.rest(a)
+	for j.goesOn(a, failure) {
+		a = a.next(j.walk.Continue(time.Now()))
+		j.attempts = a.step.Attempt
+		j.run.Attempt(j.announce(a.step, nil))
 		failure = j.attempt(a)
 	}
 	if failure == nil {
@@ -149,15 +151,26 @@ func (j *job) attempt(a *attempt) *failure {
 	return failure
 }
 
-// rest closes an attempt whose upstream has paused its answer and announces the
-// one that gets more of it.
-func (j *job) rest(a *attempt) *attempt {
-	a.finish(usage.OK, nil, "")
-	j.w.cfg.Keys.Report(j.walk.Served(a.ttft))
-	step := j.walk.Continue(time.Now())
-	j.attempts = step.Attempt
-	j.run.Attempt(j.announce(step, nil))
-	return a.next(step)
+// withoutParameter is the action where a request is made again without a
+// parameter that its upstream refused.
+const withoutParameter router.Action = "auto_fix_parameters"
+
+// goesOn reports whether the same upstream is to be called again at once: it has
+// paused its answer, or refuses what the client has not asked for. The attempt
+// is then closed.
+func (j *job) goesOn(a *attempt, f *failure) bool {
+	switch {
+	case f == nil && a.x.Paused():
+		a.finish(usage.OK, nil, "")
+		j.w.cfg.Keys.Report(j.walk.Served(a.ttft))
+		a.x.Continue()
+		return true
+	case f != nil && f.Fault == router.Answered && !j.sent && a.x != nil && a.x.WithoutRefused(f.Status, f.Body):
+		a.finish(f.outcome, f, withoutParameter)
+		j.w.cfg.Keys.Report(j.walk.Cancelled())
+		return true
+	}
+	return false
 }
 
 // unroutable ends a job that no route can be found for. A model that this
