@@ -16,8 +16,7 @@ import (
 )
 
 const (
-	fetchLimit = 256                    // messages in one batch, 50 records each at most
-	fetchWait  = 250 * time.Millisecond // for a batch to fill
+	fetchLimit = 64 // messages at a time; under load one holds up to 1,000 records
 	sweepEvery = time.Second
 	lookWait   = 2 * time.Second // for LOG to say how it stands
 	firstRetry = 250 * time.Millisecond
@@ -27,17 +26,18 @@ const (
 // Config is what a Sink needs.
 type Config struct {
 	Source   Source
-	Store    store // *SQLite
+	Store    store // *SQLite or *ClickHouse
 	Liveness Liveness
 	Log      *slog.Logger
 }
 
-// Sink moves entries from LOG to the store. A batch is what 250 ms bring, at
-// most 256 messages, and is acknowledged once the store has committed it. A
-// store that fails is tried again with the same batch until it works; LOG
-// holds the rest meanwhile. After a crash messages come again, in other batches
-// and out of order, and rows that exist are left out: the first entry that
-// closes a key makes its row, later ones are only counted.
+// Sink moves entries from LOG to the store. A batch is what the store finds
+// enough for one write, or what comes until its wait is over, and is acknowledged
+// once the store has committed it. A store that fails is tried again with the
+// same batch until it works; LOG holds the rest meanwhile. After a crash messages
+// come again, in other batches and out of order, and rows that exist are left
+// out: the first entry that closes a key makes its row, later ones are only
+// counted. Of several Sinks on one ClickHouse one writes, the others stand by.
 type Sink struct {
 	// Fixed at construction.
 	source   Source
@@ -56,6 +56,7 @@ type Stats struct {
 	Attempts   int64
 	Bodies     int64
 	Duplicates int64 // entries whose row existed
+	Writes     bool  // this Sink leads; others on the same store stand by
 	Corrupt    int64 // messages that could not be read and were passed over
 	Open       int   // jobs that are followed because something of them is open
 	Lag        Lag
@@ -86,7 +87,66 @@ func (s *Sink) Stats() Stats {
 	return stats
 }
 
-// run is the state of one Run.
+// Run moves entries until ctx ends. What is in hand then stays on LOG, or with
+// the store until the next Run. Only one Run may be active on a SQLite file. It
+// returns an error if the store cannot be read at the start, one that wraps
+// ErrSchema if it is a newer program's, or one that wraps usage.ErrVersion if LOG
+// holds a message of a newer program: it is left there for a newer sink.
+func (s *Sink) Run(ctx context.Context) error {
+	for {
+		err := s.term(ctx)
+		if ctx.Err() != nil || !errors.Is(err, errSuperseded) {
+			return err
+		}
+		s.log.Warn("another log sink has taken over")
+	}
+}
+
+// term is the time for which this Sink writes. It returns errSuperseded if
+// another one ends it.
+func (s *Sink) term(ctx context.Context) error {
+	if err := s.store.lead(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop
+		}
+		return err
+	}
+	working, superseded := context.WithCancelCause(ctx)
+	holding, release := context.WithCancel(context.WithoutCancel(ctx))
+	var held sync.WaitGroup
+	held.Go(func() { superseded(s.store.hold(holding)) })
+	held.Go(func() { s.measure(holding) })
+	defer held.Wait()
+	defer release()
+	s.count(func(s *Stats) { s.Writes = true })
+	defer s.count(func(s *Stats) { s.Writes, s.Lag = false, Lag{} })
+	r := &run{Sink: s, tracker: newTracker(), reachable: time.Now()}
+	err := r.serve(working)
+	if cause := context.Cause(working); err == nil && errors.Is(cause, errSuperseded) {
+		return cause
+	}
+	return err
+}
+
+// measure looks how far behind the sink is, also while the store is away.
+func (s *Sink) measure(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		asking, cancel := context.WithTimeout(ctx, lookWait)
+		if state, err := s.source.State(asking); err == nil { // else the last figure stands
+			s.count(func(s *Stats) { s.Lag.Messages = state.Unread + state.Unacked })
+		}
+		cancel()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// run is the state of one term.
 type run struct {
 	*Sink
 	tracker   *tracker
@@ -94,38 +154,32 @@ type run struct {
 	looked    time.Time
 }
 
-// Run moves entries until ctx ends. What is in hand then stays on LOG. Only
-// one Run may be active on a store. It returns an error if the store cannot be
-// read at the start, or one that wraps usage.ErrVersion if LOG holds a message
-// of a newer program: it is left there for a newer sink.
-func (s *Sink) Run(ctx context.Context) error {
-	r := &run{Sink: s, tracker: newTracker(), reachable: time.Now()}
-	open, err := s.store.load(ctx)
+// serve moves entries until ctx ends.
+func (r *run) serve(ctx context.Context) error {
+	start, err := r.store.load(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // told to stop
 		}
 		return err
 	}
-	for _, e := range open {
+	for _, e := range start.open {
 		if err := r.tracker.restore(e, time.Now()); err != nil {
 			r.log.Error("unreadable open entry passed over", "job_id", e.job, "error", err)
 		}
 	}
-	stored := true
+	stored := r.acknowledge(ctx, start.acks)
 	for ctx.Err() == nil {
-		messages, err := s.source.Fetch(ctx, fetchLimit, fetchWait)
+		messages, full, err := r.gather(ctx)
 		if err != nil {
-			r.unreachable(err)
-			pause(ctx, firstRetry)
-			continue
+			return err
 		}
-		if stored, err = r.handle(ctx, messages); err != nil {
+		if stored, err = r.settle(ctx, messages, full); err != nil {
 			return err
 		}
 	}
-	if !stored {
-		return nil // the store is away: the next sink will do it
+	if !stored || errors.Is(context.Cause(ctx), errSuperseded) {
+		return nil // the next sink will do the rest
 	}
 	return r.finish(ctx)
 }
@@ -139,42 +193,81 @@ func (r *run) finish(ctx context.Context) error {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), finishWithin)
 	defer stop()
 	for ctx.Err() == nil {
-		messages, err := r.source.Fetch(ctx, fetchLimit, fetchWait)
+		messages, _, err := r.gather(ctx)
 		if err != nil || len(messages) == 0 {
-			return nil // unreachable or empty: either way there is no more to do
+			return err // empty or unreachable: either way there is no more to do
 		}
-		if _, err := r.handle(ctx, messages); err != nil {
+		if _, err := r.settle(ctx, messages, true); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// handle stores one batch and acknowledges it. It has not stored it if ctx ended
-// while the store was away.
-func (r *run) handle(ctx context.Context, messages []Message) (stored bool, err error) {
+// gather fetches messages until they are enough for the store or its wait is
+// over, and applies them. It reports whether there may be more. The error is that
+// of read.
+func (r *run) gather(ctx context.Context) (all []Message, full bool, err error) {
+	rows, wait := r.store.enough()
+	began := time.Now()
+	for {
+		messages, err := r.source.Fetch(ctx, fetchLimit, max(wait-time.Since(began), time.Millisecond))
+		if err != nil {
+			r.unreachable(err)
+			pause(ctx, firstRetry)
+			return all, false, nil
+		}
+		now := time.Now()
+		for _, m := range messages {
+			if err := r.read(m.Data, now); err != nil {
+				return nil, false, err
+			}
+		}
+		all = append(all, messages...)
+		full = len(messages) == fetchLimit
+		if !full || r.tracker.batch.rows() >= rows || time.Since(began) >= wait || ctx.Err() != nil {
+			return all, full, nil
+		}
+	}
+}
+
+// settle stores what the messages came to and acknowledges them. It has not
+// stored it if ctx ended while the store was away.
+func (r *run) settle(ctx context.Context, messages []Message, full bool) (stored bool, err error) {
 	now := time.Now()
-	for _, m := range messages {
-		if err := r.read(m.Data, now); err != nil {
-			return false, err
-		}
-	}
 	b := r.tracker.cut(now)
-	if !r.commit(ctx, b) {
-		return false, nil // told to stop
-	}
-	b.reset()
 	for _, m := range messages {
-		if err := m.Ack(); err != nil {
-			r.log.Warn("records not acknowledged, they will come again", "error", err)
-			break
-		}
+		b.acks = append(b.acks, m.Reply)
+	}
+	if stored, err = r.commit(ctx, b); !stored {
+		return false, err
+	}
+	acks := b.acks
+	b.reset()
+	if !r.acknowledge(ctx, acks) {
+		return false, nil
 	}
 	if now.Sub(r.looked) >= sweepEvery {
 		r.looked = now
-		r.look(ctx, len(messages), now)
+		r.look(ctx, len(messages), full, now)
 	}
 	return true, nil
+}
+
+// acknowledge tells LOG that messages are stored, until LOG has heard it: what
+// comes after may count on it. It reports whether it did before ctx ended.
+func (r *run) acknowledge(ctx context.Context, replies []string) bool {
+	for {
+		err := r.source.Ack(ctx, replies)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		r.unreachable(err)
+		pause(ctx, firstRetry)
+	}
 }
 
 // read applies the entries of one message.
@@ -198,7 +291,7 @@ func (r *run) read(data []byte, now time.Time) error {
 // what that closes goes with the next batch. A process that was out of touch
 // may still have much to tell, so nothing is closed before LOG has been
 // reachable for as long as the rule that closes it waits.
-func (r *run) look(ctx context.Context, size int, now time.Time) {
+func (r *run) look(ctx context.Context, size int, full bool, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
 	state, err := r.source.State(ctx)
@@ -210,11 +303,8 @@ func (r *run) look(ctx context.Context, size int, now time.Time) {
 		r.log.Info("log reachable again")
 		r.reachable = now
 	}
-	r.count(func(s *Stats) {
-		s.Lag.Messages = state.Unread + state.Unacked
-		s.Open = len(r.tracker.jobs)
-	})
-	caughtUp := size < fetchLimit && state.Unacked <= uint64(size) // acknowledgements may be on their way
+	r.count(func(s *Stats) { s.Open = len(r.tracker.jobs) })
+	caughtUp := !full && state.Unacked <= uint64(size) // acknowledgements may be on their way
 	if !caughtUp || now.Sub(r.reachable) < silence {
 		return
 	}
@@ -233,10 +323,10 @@ func (r *run) unreachable(err error) {
 }
 
 // commit writes b, trying until it works. It reports whether it did before ctx
-// ended.
-func (r *run) commit(ctx context.Context, b *batch) bool {
+// ended. The error is errSuperseded.
+func (r *run) commit(ctx context.Context, b *batch) (stored bool, err error) {
 	if b.empty() {
-		return true
+		return true, nil
 	}
 	r.holding(time.Now())
 	defer r.holding(time.Time{})
@@ -247,12 +337,15 @@ func (r *run) commit(ctx context.Context, b *batch) bool {
 				s.Requests += int64(n.requests)
 				s.Attempts += int64(n.attempts)
 				s.Bodies += int64(n.bodies)
-				s.Duplicates += int64(len(b.requests) + len(b.attempts) + len(b.bodies) - n.requests - n.attempts - n.bodies)
+				s.Duplicates += int64(b.rows() - n.requests - n.attempts - n.bodies)
 			})
-			return true
+			return true, nil
+		}
+		if errors.Is(err, errSuperseded) {
+			return false, err
 		}
 		if ctx.Err() != nil {
-			return false
+			return false, nil
 		}
 		r.log.Error("records not stored, trying again", "error", err, "wait", wait)
 		pause(ctx, wait)

@@ -100,12 +100,12 @@ func publishRecords(t *testing.T, js jetstream.JetStream, n int) {
 	for i := range n {
 		job := fmt.Sprintf("job-%06d", i)
 		for number := 1; number <= 2; number++ {
-			a := usage.Attempt{JobID: job, Attempt: number, Delivery: 1, RequestID: job, WorkerID: "w-1"}
+			a := usage.Attempt{JobID: job, Attempt: number, Delivery: 1, RequestID: job, WorkerID: "w-1", Time: usage.At(time.Now())}
 			p.Add(usage.Entry{Kind: usage.KindStarted, Ingress: "i-1", Left: time.Minute, Attempt: &a})
 			a.Outcome = usage.OK
 			p.Add(usage.Entry{Kind: usage.KindFinished, Ingress: "i-1", Left: time.Minute, Attempt: &a})
 		}
-		p.Add(usage.Entry{Kind: usage.KindRequest, Ingress: "i-1", Request: &usage.Request{JobID: job, RequestID: job, Outcome: usage.OK}})
+		p.Add(usage.Entry{Kind: usage.KindRequest, Ingress: "i-1", Request: &usage.Request{JobID: job, RequestID: job, Time: usage.At(time.Now()), Outcome: usage.OK}})
 	}
 	stop()
 	running.Wait()
@@ -203,13 +203,13 @@ func TestKilledSinkLosesAndRepeatsNothing(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	for range 6 { // at most 6 × 4 batches of 15 messages, of some 420
 		ctx, kill := context.WithCancel(t.Context())
-		sink := New(Config{Source: small{FromConsumer(consumer)}, Store: &mortal{s, 1 + rand.IntN(4), kill}, Liveness: everyoneLives{}, Log: quiet})
+		sink := New(Config{Source: small{FromConsumer(js, consumer)}, Store: &mortal{s, 1 + rand.IntN(4), kill}, Liveness: everyoneLives{}, Log: quiet})
 		if err := sink.Run(ctx); err != nil {
 			t.Fatal(err)
 		}
 		kill()
 	}
-	until(t, Config{Source: FromConsumer(consumer), Store: s, Liveness: everyoneLives{}, Log: quiet}, func(Stats) bool {
+	until(t, Config{Source: FromConsumer(js, consumer), Store: s, Liveness: everyoneLives{}, Log: quiet}, func(Stats) bool {
 		n := counts(t, s)
 		return n.Requests == requests && n.Attempts == 2*requests
 	})
@@ -230,7 +230,7 @@ func TestDuplicatesAreCounted(t *testing.T) {
 		}
 	}
 	s := openStore(t, t.TempDir())
-	got := until(t, Config{Source: FromConsumer(consumer), Store: s, Liveness: everyoneLives{}, Log: quiet}, func(st Stats) bool {
+	got := until(t, Config{Source: FromConsumer(js, consumer), Store: s, Liveness: everyoneLives{}, Log: quiet}, func(st Stats) bool {
 		return st.Requests+st.Attempts+st.Duplicates >= 6
 	})
 	if got.Requests != 1 || got.Attempts != 1 || got.Duplicates != 4 || got.Corrupt != 1 {
@@ -243,7 +243,7 @@ func TestNewerMessageStopsTheSink(t *testing.T) {
 	if _, err := js.Publish(t.Context(), "log.test", []byte{99}); err != nil {
 		t.Fatal(err)
 	}
-	s := New(Config{Source: FromConsumer(consumer), Store: openStore(t, t.TempDir()), Liveness: everyoneLives{}, Log: quiet})
+	s := New(Config{Source: FromConsumer(js, consumer), Store: openStore(t, t.TempDir()), Liveness: everyoneLives{}, Log: quiet})
 	if err := s.Run(t.Context()); !errors.Is(err, usage.ErrVersion) {
 		t.Fatalf("got %v, want usage.ErrVersion", err)
 	}
@@ -273,7 +273,7 @@ func TestStoreThatFailsIsTriedAgain(t *testing.T) {
 	js, consumer := logServer(t)
 	publishRecords(t, js, 100)
 	s := openStore(t, t.TempDir())
-	until(t, Config{Source: FromConsumer(consumer), Store: &failing{s, 2}, Liveness: everyoneLives{}, Log: quiet}, func(st Stats) bool {
+	until(t, Config{Source: FromConsumer(js, consumer), Store: &failing{s, 2}, Liveness: everyoneLives{}, Log: quiet}, func(st Stats) bool {
 		return st.Requests == 100
 	})
 	if got := counts(t, s); got.Requests != 100 || got.Attempts != 200 {

@@ -15,14 +15,17 @@ type Source interface {
 	// Fetch returns up to limit messages in the order of the stream, waiting
 	// at most wait for them. None and no error means that none came.
 	Fetch(ctx context.Context, limit int, wait time.Duration) ([]Message, error)
+	// Ack acknowledges messages by their Reply, and returns once LOG has
+	// confirmed it. To acknowledge one again does no harm.
+	Ack(ctx context.Context, replies []string) error
 	// State says how LOG stands. An error means that it cannot be reached.
 	State(ctx context.Context) (State, error)
 }
 
 // Message is one message of LOG.
 type Message struct {
-	Data []byte
-	Ack  func() error // acknowledges this message alone
+	Data  []byte
+	Reply string // acknowledges this message alone
 }
 
 // State counts messages of LOG.
@@ -39,37 +42,58 @@ type Liveness interface {
 	Silence(process string) time.Duration
 }
 
+// ackWithin bounds the wait for a confirmation.
+const ackWithin = 2 * time.Second
+
 // consumer is a Source on JetStream.
 type consumer struct {
+	conn     *nats.Conn
 	consumer jetstream.Consumer
-	options  []jetstream.FetchOpt
 }
 
 // FromConsumer reads LOG through c, a durable pull consumer with AckPolicy
 // AckExplicit and a MaxAckPending of some thousand. What a killed sink had in
 // hand comes back after AckWait; 5 s suit, for the slowest batch takes less.
-// options are added to each fetch.
 //
 // The policy must not be AckAll. A new sink gets new messages before AckWait
 // has brought those of a killed one back, and would acknowledge them unseen.
-func FromConsumer(c jetstream.Consumer, options ...jetstream.FetchOpt) Source {
-	return &consumer{c, options}
+func FromConsumer(js jetstream.JetStream, c jetstream.Consumer) Source {
+	return &consumer{js.Conn(), c}
 }
 
 func (c *consumer) Fetch(_ context.Context, limit int, wait time.Duration) ([]Message, error) {
-	options := append([]jetstream.FetchOpt{jetstream.FetchMaxWait(wait)}, c.options...)
-	fetched, err := c.consumer.Fetch(limit, options...)
+	fetched, err := c.consumer.Fetch(limit, jetstream.FetchMaxWait(wait))
 	if err != nil {
 		return nil, fmt.Errorf("fetch from log: %w", err)
 	}
 	var messages []Message
 	for m := range fetched.Messages() {
-		messages = append(messages, Message{m.Data(), m.Ack})
+		messages = append(messages, Message{m.Data(), m.Reply()})
 	}
 	if err := fetched.Error(); err != nil && len(messages) == 0 && !errors.Is(err, nats.ErrTimeout) {
 		return nil, fmt.Errorf("fetch from log: %w", err)
 	}
 	return messages, nil
+}
+
+// Ack asks LOG to answer the last acknowledgement: those before it were on the
+// same way, so it has them too.
+func (c *consumer) Ack(ctx context.Context, replies []string) error {
+	if len(replies) == 0 {
+		return nil
+	}
+	last := len(replies) - 1
+	for _, r := range replies[:last] {
+		if err := c.conn.Publish(r, nil); err != nil {
+			return fmt.Errorf("acknowledge records: %w", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, ackWithin)
+	defer cancel()
+	if _, err := c.conn.RequestWithContext(ctx, replies[last], nil); err != nil {
+		return fmt.Errorf("acknowledge records: %w", err)
+	}
+	return nil
 }
 
 func (c *consumer) State(ctx context.Context) (State, error) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
@@ -166,7 +167,22 @@ func (s *SQLite) Close() error {
 	return errors.Join(s.sqliteReader.Close(), s.db.Close())
 }
 
-func (s *SQLite) load(ctx context.Context) ([]saved, error) {
+// lead returns at once: a file has one writer.
+func (s *SQLite) lead(context.Context) error { return nil }
+
+func (s *SQLite) hold(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
+func (s *SQLite) enough() (rows int, wait time.Duration) { return 5000, 250 * time.Millisecond }
+
+func (s *SQLite) load(ctx context.Context) (loaded, error) {
+	open, err := s.loadOpen(ctx)
+	return loaded{open: open}, err
+}
+
+func (s *SQLite) loadOpen(ctx context.Context) ([]saved, error) {
 	rows, err := s.db.QueryContext(ctx, "select job_id, attempt, entry from open_entries")
 	if err != nil {
 		return nil, fmt.Errorf("load open entries: %w", err)
@@ -201,7 +217,7 @@ func (s *SQLite) loadEnds(ctx context.Context) ([]saved, error) {
 		if err := rows.Scan(&r.JobID, &r.Outcome, &r.Attempts, &r.Status, &r.PromptTokens, &r.CompletionTokens, &r.UsageSource); err != nil {
 			return nil, fmt.Errorf("load ends of requests: %w", err)
 		}
-		list = append(list, saved{openKey{r.JobID, 0}, usage.Encode("", usage.Entry{Kind: usage.KindRequest, Request: &r})})
+		list = append(list, endOf(&r))
 	}
 	return list, rows.Err()
 }

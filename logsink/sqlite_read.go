@@ -88,14 +88,19 @@ func (r *sqliteReader) Records(ctx context.Context, f Filter) (*Rows, error) {
 }
 
 // since returns the condition that selects the rows from a time on. The bound
-// on the key, a UUIDv7, keeps SQLite from reading the whole table; it leaves
-// room for attempts, which begin after their job, and for clocks that differ.
+// on the key keeps SQLite from reading the whole table.
 func since(t time.Time) (where string, args []any) {
 	if t.IsZero() {
 		return "true", nil
 	}
+	return "job_id >= ? and time >= ?", []any{firstJob(t), usage.At(t).String()}
+}
+
+// firstJob is before the job_id, a UUIDv7, of every row from a time on. It leaves
+// room for attempts, which begin after their job, and for clocks that differ.
+func firstJob(t time.Time) string {
 	ms := max(0, t.Add(-time.Hour).UnixMilli())
-	return "job_id >= ? and time >= ?", []any{fmt.Sprintf("%08x-%04x", ms>>16, ms&0xffff), usage.At(t).String()}
+	return fmt.Sprintf("%08x-%04x", ms>>16, ms&0xffff)
 }
 
 // collect reads all rows, giving each value the type of its column.

@@ -8,14 +8,33 @@ import (
 	"model-proxy/internal/usage"
 )
 
-// store keeps the rows. SQLite is one; ClickHouse is to be another.
+// store keeps the rows: SQLite or ClickHouse.
 type store interface {
-	// load returns the entries saved as open, each at its key, and for those of
-	// them whose request has its row an entry that tells its end, at attempt 0.
-	load(ctx context.Context) ([]saved, error)
-	// write commits a batch whole or not at all. A row whose key exists is
-	// left out, so the same batch may come again, also cut differently.
+	// lead waits until nobody else writes to the store.
+	lead(ctx context.Context) error
+	// hold keeps it so until ctx ends, and then lets the next one lead. Before,
+	// it returns only with errSuperseded, when another has taken over.
+	hold(ctx context.Context) error
+	// load returns what the store holds for the Sink that leads.
+	load(ctx context.Context) (loaded, error)
+	// enough says how many rows are worth a write, and how long to wait for
+	// more if there are fewer.
+	enough() (rows int, wait time.Duration)
+	// write commits a batch. After an error the same batch must come again,
+	// until it works or another Sink loads. A row whose key exists is left out,
+	// so what a batch held may come again later, cut differently. It returns
+	// errSuperseded if another has taken over.
 	write(ctx context.Context, b *batch) (written, error)
+}
+
+// loaded is what a store knows at the start.
+type loaded struct {
+	// open are the entries saved as open, each at its key, and for those of
+	// them whose request has its row an entry that tells its end, at attempt 0.
+	open []saved
+	// acks acknowledge the messages of a batch that was in hand when the last
+	// Sink ended, and is stored now.
+	acks []string
 }
 
 // batch is what a store commits at once.
@@ -25,10 +44,14 @@ type batch struct {
 	bodies   []*usage.Body
 	save     []saved   // open entries to keep, in place of any at the same key
 	forget   []openKey // open entries that are closed
+	acks     []string  // acknowledge the messages that it came in
 }
 
+// rows counts what a batch brings to the tables.
+func (b *batch) rows() int { return len(b.requests) + len(b.attempts) + len(b.bodies) }
+
 func (b *batch) empty() bool {
-	return len(b.requests)+len(b.attempts)+len(b.bodies)+len(b.save)+len(b.forget) == 0
+	return b.rows()+len(b.save)+len(b.forget) == 0
 }
 
 // reset empties b and lets go of what it held.
@@ -37,7 +60,7 @@ func (b *batch) reset() {
 	clear(b.attempts)
 	clear(b.bodies)
 	clear(b.save)
-	*b = batch{b.requests[:0], b.attempts[:0], b.bodies[:0], b.save[:0], b.forget[:0]}
+	*b = batch{b.requests[:0], b.attempts[:0], b.bodies[:0], b.save[:0], b.forget[:0], nil}
 }
 
 // written counts the rows of a batch that were new.
@@ -55,6 +78,11 @@ type openKey struct {
 type saved struct {
 	openKey
 	data []byte
+}
+
+// endOf tells how a request ended of which an attempt is still open.
+func endOf(r *usage.Request) saved {
+	return saved{openKey{r.JobID, 0}, usage.Encode("", usage.Entry{Kind: usage.KindRequest, Request: r})}
 }
 
 // ErrQuery is wrapped by the errors of queries that ask for what there is not.

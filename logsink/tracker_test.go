@@ -36,6 +36,8 @@ func (f *fakeBus) Fetch(ctx context.Context, _ int, wait time.Duration) ([]Messa
 	return messages, nil
 }
 
+func (f *fakeBus) Ack(context.Context, []string) error { return nil }
+
 func (f *fakeBus) State(context.Context) (State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -62,7 +64,7 @@ func (f *fakeBus) set(change func()) {
 
 func (f *fakeBus) send(process string, entries ...usage.Entry) {
 	f.set(func() {
-		f.queue = append(f.queue, Message{usage.Encode(process, entries...), func() error { return nil }})
+		f.queue = append(f.queue, Message{Data: usage.Encode(process, entries...)})
 	})
 }
 

@@ -228,11 +228,14 @@ func (d *doctor) disk(context.Context) checkRow {
 	return checkRow{Check: name, Result: checkOK, Found: found}
 }
 
+// storeWithin bounds what is asked of ClickHouse.
+const storeWithin = 10 * time.Second
+
 // store looks whether the records can be read.
 func (d *doctor) store(ctx context.Context) checkRow {
 	const name = "store"
 	if !d.env.Vars.ClickHouseDSN.IsZero() {
-		return checkRow{Check: name, Result: checkWarn, Found: "ClickHouse by CLICKHOUSE_DSN: not checked"}
+		return d.clickHouse(ctx)
 	}
 	reader, err := logsink.OpenReader(d.flags.data)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -246,6 +249,28 @@ func (d *doctor) store(ctx context.Context) checkRow {
 		return checkRow{name, checkBad, "the SQLite file cannot be read: " + err.Error(), "move it away, or choose another --data"}
 	}
 	return checkRow{Check: name, Result: checkOK, Found: "SQLite can be read"}
+}
+
+// clickHouse looks whether the records in ClickHouse can be read.
+func (d *doctor) clickHouse(ctx context.Context) checkRow {
+	const name = "store"
+	reader, err := logsink.OpenClickHouseReader(d.env.Vars.ClickHouseDSN.Reveal())
+	if err != nil {
+		return checkRow{name, checkBad, err.Error(), "correct CLICKHOUSE_DSN"}
+	}
+	ctx, stop := context.WithTimeout(ctx, storeWithin)
+	defer stop()
+	_, err = reader.Records(ctx, logsink.Filter{Limit: 1})
+	err = errors.Join(err, reader.Close())
+	switch {
+	case errors.Is(err, logsink.ErrNoRecords):
+		return checkRow{Check: name, Result: checkOK, Found: "ClickHouse answers; the first log sink makes the tables"}
+	case errors.Is(err, logsink.ErrSchema):
+		return checkRow{name, checkBad, err.Error(), "upgrade this model-proxy"}
+	case err != nil:
+		return checkRow{name, checkBad, "ClickHouse: " + err.Error(), "start the server, or correct CLICKHOUSE_DSN; records wait on LOG meanwhile"}
+	}
+	return checkRow{Check: name, Result: checkOK, Found: "ClickHouse can be read"}
 }
 
 // nats looks whether NATS_URL answers and has JetStream.

@@ -24,7 +24,7 @@ var (
 	cooldownsDesc = prometheus.NewDesc("model_proxy_cooldowns", "Providers, keys and models at rest.", []string{"provider"}, nil)
 	depthDesc     = prometheus.NewDesc("model_proxy_queue_depth", "Requests that wait for a worker.", nil, nil)
 	slotsDesc     = prometheus.NewDesc("model_proxy_worker_slots_used", "Jobs being served.", nil, nil)
-	pendingDesc   = prometheus.NewDesc("model_proxy_records_pending", "Records that LOG has not confirmed yet.", nil, nil)
+	pendingDesc   = prometheus.NewDesc("model_proxy_records_pending", "Records that LOG has not confirmed yet and, where the sink runs, messages that are not stored yet.", nil, nil)
 	ageDesc       = prometheus.NewDesc("model_proxy_queue_oldest_seconds", "Age of the request that waits longest.", nil, nil)
 	stalledDesc   = prometheus.NewDesc("model_proxy_relay_stalled", "Answers that wait at this moment because their clients are a whole credit window behind.", nil, nil)
 	stallsDesc    = prometheus.NewDesc("model_proxy_relay_stalls_total", "How often an answer had to wait for its client.", nil, nil)
@@ -137,6 +137,9 @@ func (r roleTotals) Collect(ch chan<- prometheus.Metric) {
 	}
 	if r.node.records != nil {
 		pending = r.node.records.Pending()
+	}
+	if r.node.sink != nil {
+		pending += int64(r.node.sink.Lag().Messages) // of at least one record each
 	}
 	ch <- prometheus.MustNewConstMetric(slotsDesc, prometheus.GaugeValue, float64(busy))
 	ch <- prometheus.MustNewConstMetric(pendingDesc, prometheus.GaugeValue, float64(pending))

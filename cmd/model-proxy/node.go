@@ -245,34 +245,6 @@ func (n *node) startRecords(ctx context.Context, conn *bus.Conn, id string) erro
 	return nil
 }
 
-// startSink starts the log sink into SQLite.
-func (n *node) startSink(ctx context.Context) error {
-	if !n.env.Vars.ClickHouseDSN.IsZero() {
-		return usageError{errors.New("CLICKHOUSE_DSN: this version keeps records in SQLite only; unset it")}
-	}
-	conn, err := n.connect(ctx, "sink")
-	if err != nil {
-		return err
-	}
-	consumer, err := conn.LogConsumer(ctx)
-	if err != nil {
-		return err
-	}
-	store, err := logsink.OpenSQLite(n.flags.data)
-	if err != nil {
-		return err
-	}
-	if n.reader, err = logsink.OpenReader(n.flags.data); err != nil {
-		return errors.Join(err, store.Close())
-	}
-	alive := bus.NewLiveness(conn)
-	n.sink = logsink.New(logsink.Config{Source: logsink.FromConsumer(consumer), Store: store, Liveness: alive, Log: n.log})
-	n.registry.MustRegister(sinkState{n.sink})
-	n.start(ctx, "beats", alive.Run)
-	n.start(ctx, "sink", func(ctx context.Context) error { return errors.Join(n.sink.Run(ctx), n.reader.Close(), store.Close()) })
-	return nil
-}
-
 // startIngress listens and starts the ingress. It returns the address.
 func (n *node) startIngress(ctx context.Context) (net.Addr, error) {
 	conn, err := n.connect(ctx, "ingress")
@@ -286,6 +258,11 @@ func (n *node) startIngress(ctx context.Context) (net.Addr, error) {
 	pages, err := n.pages()
 	if err != nil {
 		return nil, err
+	}
+	if !n.env.Vars.ClickHouseDSN.IsZero() { // else the records are where the sink is
+		if err := n.openReader(); err != nil {
+			return nil, err
+		}
 	}
 	v := n.env.Vars
 	in, err := ingress.New(ingress.Config{ID: id, Conn: conn, Snapshot: n.source.Current, Records: n.records, Replicas: n.bus.Replicas,
@@ -383,6 +360,9 @@ func (n *node) shutdown() error {
 		n.server.Shutdown()
 	}
 	var faults []error
+	if n.reader != nil {
+		faults = append(faults, n.reader.Close())
+	}
 	for len(n.faults) > 0 {
 		faults = append(faults, <-n.faults)
 	}

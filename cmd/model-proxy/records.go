@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -76,13 +74,7 @@ func (a *app) query(cmd *cobra.Command, f *flags, format string, ask func(contex
 	if err != nil {
 		return err
 	}
-	if !env.Vars.ClickHouseDSN.IsZero() {
-		return usageError{errors.New("CLICKHOUSE_DSN: this version keeps records in SQLite only; unset it")}
-	}
-	reader, err := logsink.OpenReader(f.data)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("no records under %s: is --data the gateway's?", f.data)
-	}
+	reader, err := openRecords(env, f.data)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,209 @@
+// Package chtest starts a real ClickHouse server for tests: package engine, built
+// from this tree, around the library that npm has installed. It runs on Linux with
+// x86-64 and glibc. With CLICKHOUSE_TEST_NATIVE and CLICKHOUSE_TEST_HTTP set, as
+// host:port, a server that runs already is tested with; then nothing can be killed.
+package chtest
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Password is that of the user "app".
+const Password = "app-secret-4417"
+
+const library = "e2e/clickhouse/engine/node_modules/@chdb/lib-linux-x64-gnu/libchdb.so"
+
+// Server is a running ClickHouse. It ends with the test.
+type Server struct {
+	Native, HTTP string // host:port
+
+	t     testing.TB
+	dir   string
+	cmd   *exec.Cmd
+	stdin io.Closer // its end ends the server, also when the test's process dies
+}
+
+// Main runs the tests of a package that uses Start, and returns the exit code.
+func Main(m *testing.M) int {
+	defer os.Remove(program())
+	return m.Run()
+}
+
+func program() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("model-proxy-engine-%d", os.Getpid()))
+}
+
+// build makes the engine's program, once for a process.
+var build = sync.OnceValues(func() (string, error) {
+	bin := program()
+	cmd := exec.Command("go", "build", "-o", bin, "model-proxy/e2e/clickhouse/engine")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the engine: %w: %s", err, out)
+	}
+	return bin, nil
+})
+
+// Start starts a server with a folder of its own.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	if native, overHTTP := os.Getenv("CLICKHOUSE_TEST_NATIVE"), os.Getenv("CLICKHOUSE_TEST_HTTP"); native != "" && overHTTP != "" {
+		return &Server{Native: native, HTTP: overHTTP, t: t}
+	}
+	s := &Server{t: t, dir: filepath.Join(t.TempDir(), "data")}
+	t.Cleanup(s.Kill)
+	s.start(0, 0)
+	return s
+}
+
+// start runs the engine on ports, 0 meaning free ones.
+func (s *Server) start(tcp, overHTTP int) {
+	s.t.Helper()
+	bin, err := build()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	lib, err := findLibrary()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cmd := exec.Command(bin, "-lib", lib, "-path", s.dir, "-tcp-port", strconv.Itoa(tcp), "-http-port", strconv.Itoa(overHTTP))
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.cmd, s.stdin = cmd, in
+	var ready struct{ TCP, HTTP int }
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &ready)
+	}
+	if err != nil {
+		s.t.Fatalf("ClickHouse did not start: %v", err)
+	}
+	s.Native, s.HTTP = local(ready.TCP), local(ready.HTTP)
+}
+
+func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// findLibrary looks from the test's folder upwards.
+func findLibrary() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if path := filepath.Join(dir, library); exists(path) {
+			return path, nil
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", errors.New("the ClickHouse library is not installed: run npm ci --prefix e2e/clickhouse/engine")
+		}
+		dir = up
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// Kill ends the server at once, as a loss of power would.
+func (s *Server) Kill() {
+	if s.cmd == nil {
+		return
+	}
+	s.signal(syscall.SIGKILL)
+	_ = s.cmd.Wait() // it was killed
+	_ = s.stdin.Close()
+	s.cmd = nil
+}
+
+// Restart starts the server again after Kill, with the same data and ports.
+func (s *Server) Restart() {
+	s.t.Helper()
+	s.start(port(s.Native), port(s.HTTP))
+}
+
+func port(addr string) int {
+	_, text, _ := strings.Cut(addr, ":")
+	n, _ := strconv.Atoi(text) // the engine's own words
+	return n
+}
+
+// Pause makes the server hang: it takes connections and answers nothing.
+func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
+
+// Resume ends Pause.
+func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(sig os.Signal) {
+	if err := s.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		s.t.Errorf("signal %v to ClickHouse: %v", sig, err)
+	}
+}
+
+// MustExec runs one statement and returns what it answers, without the last
+// line's end.
+func (s *Server) MustExec(statement string) string {
+	s.t.Helper()
+	answer, err := s.Exec(statement)
+	if err != nil {
+		s.t.Fatalf("%s: %v", statement, err)
+	}
+	return answer
+}
+
+// Exec is MustExec for a statement that may fail. It goes over HTTP, without any
+// driver.
+func (s *Server) Exec(statement string) (string, error) {
+	// No connection is kept: the engine waits for those that are when it stops.
+	client := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Post("http://"+s.HTTP+"/", "text/plain", strings.NewReader(statement))
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = errors.New(strings.TrimSpace(string(answer)))
+	}
+	return strings.TrimSuffix(string(answer), "\n"), err
+}
+
+var databases atomic.Int64 // made by this process
+
+// Database names a database for one test, which is dropped after it, and returns
+// its address as in CLICKHOUSE_DSN.
+func (s *Server) Database() (name, dsn string) {
+	name = fmt.Sprintf("t%d_%d", os.Getpid(), databases.Add(1))
+	if s.cmd == nil {
+		s.t.Cleanup(func() { s.MustExec("DROP DATABASE IF EXISTS " + name + " SYNC") })
+	}
+	return name, "clickhouse://app:" + Password + "@" + s.Native + "/" + name
+}

@@ -1,0 +1,41 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const engineConfig = `<clickhouse><users_config>USERS</users_config></clickhouse>
+`
+
+// engineUsers are default, without a password, and app, with the password
+// "app-secret-4417", so that tests can look for it where it must not be.
+const engineUsers = `<clickhouse>
+  <profiles><default/></profiles>
+  <users>
+    <default>
+      <password></password>
+      <networks><ip>127.0.0.1</ip></networks>
+      <profile>default</profile><quota>default</quota>
+    </default>
+    <app>
+      <password>app-secret-4417</password>
+      <networks><ip>127.0.0.1</ip></networks>
+      <profile>default</profile><quota>default</quota>
+    </app>
+  </users>
+  <quotas><default/></quotas>
+</clickhouse>
+`
+
+// writeConfig writes the engine's configuration to dir and returns its file.
+func writeConfig(dir string) (string, error) {
+	users, config := filepath.Join(dir, "users.xml"), filepath.Join(dir, "config.xml")
+	if err := os.WriteFile(users, []byte(engineUsers), 0o600); err != nil {
+		return "", err
+	}
+	return config, os.WriteFile(config, []byte(strings.Replace(engineConfig, "USERS", users, 1)), 0o600)
+}
