@@ -9,10 +9,12 @@ run: ## the gateway in front of a simulated provider
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/model-proxy ./cmd/model-proxy
 
-test: e2e/node/node_modules chromium deploytools ## everything: Go, the official JavaScript SDKs, the pages in a browser
+test: e2e/node/node_modules e2e/clickhouse/engine/node_modules chromium deploytools ## everything: Go, the official JavaScript SDKs, ClickHouse, the pages in a browser
 	@[ -n "$$CORPUS" ] || echo "CORPUS is not set: the sweeps over recorded traffic do not run"
 	go test $(GOTESTFLAGS) -p 1 ./... # one package at a time: some tests hold the gateway to times
 	go test $(GOTESTFLAGS) -tags node ./e2e
+	go test $(GOTESTFLAGS) -tags clickhouse -run ClickHouse ./logsink
+	go test $(GOTESTFLAGS) -tags clickhouse ./e2e/clickhouse
 	go test $(GOTESTFLAGS) -tags chromium -run InABrowser ./cmd/model-proxy
 	PATH="$(CURDIR)/bin:$$PATH" go test -tags deploytools -run TestTool ./deploy # the files of deploy, read by their own tools
 	cd deploy/k8s/schema && go test ./...
@@ -41,6 +43,6 @@ bin/promtool:
 		chmod +x promtool.new && mv promtool.new promtool && rm prometheus_*.deb; fi || \
 		{ echo "the tests of deploy need promtool: install it (Debian: in the package prometheus)"; exit 1; }
 
-e2e/node/node_modules: e2e/node/package-lock.json
-	cd e2e/node && npm ci --ignore-scripts --no-audit --no-fund
+e2e/node/node_modules e2e/clickhouse/engine/node_modules: %/node_modules: %/package-lock.json
+	cd $* && npm ci --ignore-scripts --no-audit --no-fund
 	touch $@

@@ -123,7 +123,8 @@ var (
 	tokenSums = []sum{
 		{"prompt_tokens", "sum(prompt_tokens)"}, {"cached_read_tokens", "sum(cached_read_tokens)"}, {"cached_write_tokens", "sum(cached_write_tokens)"},
 		{"completion_tokens", "sum(completion_tokens)"}, {"reasoning_tokens", "sum(reasoning_tokens)"},
-		{"cost_nano_usd", "toInt64(sum(ifNull(r.cost_nano_usd, 0)))"}, {"unpriced", "toInt64(countIf(isNull(r.cost_nano_usd)))"},
+		{"cost_nano_usd", "toInt64(sum(ifNull(r.cost_nano_usd, 0)))"}, {"priced", "toInt64(count(r.cost_nano_usd))"},
+		{"unpriced", "toInt64(countIf(isNull(r.cost_nano_usd) AND (r.prompt_tokens > 0 OR r.completion_tokens > 0)))"},
 	}
 	usageSums = slices.Concat([]sum{{"requests", "toInt64(count())"}, {"errors", "toInt64(countIf(outcome != 'ok'))"}}, tokenSums,
 		[]sum{{"bytes_in", "sum(bytes_in)"}, {"bytes_out", "sum(bytes_out)"}})

@@ -21,7 +21,7 @@ import (
 	"model-proxy/internal/usage"
 )
 
-func TestMain(m *testing.M) { os.Exit(chtest.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(chtest.Main(m, (*testing.M).Run)) }
 
 // openClickHouse opens a store in a database of its own.
 func openClickHouse(t *testing.T, ch *chtest.Server, js jetstream.JetStream) (store *ClickHouse, db, dsn string) {
@@ -111,9 +111,6 @@ func TestClickHouseKilledSinkLosesAndRepeatsNothing(t *testing.T) {
 		return ch.MustExec("SELECT (SELECT count() FROM "+db+".requests) + (SELECT count() FROM "+db+".attempts)") == fmt.Sprint(3*requests)
 	})
 	wantOnce(t, ch, db, requests, 2*requests)
-	if got := ch.MustExec("SELECT sum(sign) FROM " + db + ".open_entries"); got != "0" {
-		t.Errorf("got %s open entries, want 0", got)
-	}
 }
 
 // Two stores of the same rows answer alike.

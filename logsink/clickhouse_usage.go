@@ -100,15 +100,16 @@ func (r *chReader) Usage(ctx context.Context, by []string, from time.Time) (*Row
 		if !ok {
 			p = make([]any, len(percentileNames)) // older than the rows that are kept
 		}
-		rows.Values = append(rows.Values, slices.Concat(s.values, p))
+		rows.Values = append(rows.Values, slices.Concat(s.values, p, []any{s.unpriced}))
 	}
 	return rows, nil
 }
 
 // grouped is one row of an answer, and what it is grouped by.
 type grouped struct {
-	key    []string
-	values []any // the key among them
+	key      []string
+	values   []any // the key among them
+	unpriced int64
 }
 
 // usageColumns are the sums of figures, which stand before the percentiles.
@@ -128,19 +129,21 @@ func (r *chReader) usageSums(ctx context.Context, groups []chGrouping, parts []s
 	for _, name := range usageColumns[:len(usageColumns)-1] {
 		what += ", toInt64(sum(" + name + "))"
 	}
-	rows, err := r.query(ctx, fmt.Sprintf("SELECT %s%s, if(sum(unpriced) = sum(requests), NULL, toInt64(sum(cost_nano_usd))) FROM (%s) %s",
+	rows, err := r.query(ctx, fmt.Sprintf("SELECT %s%s, toInt64(sum(unpriced)), if(sum(priced) = 0, NULL, toInt64(sum(cost_nano_usd))) FROM (%s) %s",
 		keyNames(groups), strings.TrimPrefix(what, ", "), strings.Join(selects, " UNION ALL "), groupAndOrder(groups)))
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	var list []grouped
-	err = chScan(rows, groups, len(usageColumns)-1, func(key []string, sums []int64, cost *int64) {
+	err = chScan(rows, groups, len(usageColumns), func(key []string, sums []int64, cost *int64) {
 		g := grouped{key: key}
 		for _, k := range key {
 			g.values = append(g.values, k)
 		}
-		for _, n := range sums {
+		last := len(sums) - 1
+		g.unpriced = sums[last]
+		for _, n := range sums[:last] {
 			g.values = append(g.values, n)
 		}
 		if cost == nil {
@@ -174,7 +177,7 @@ func chScan(rows driver.Rows, groups []chGrouping, count int, row func(key []str
 }
 
 // percentileNames are the last of figures.
-var percentileNames = figures[len(usageColumns):]
+var percentileNames = figures[len(usageColumns) : len(figures)-1]
 
 // percentiles computes those of each group, from digests where they know it.
 func (r *chReader) percentiles(ctx context.Context, groups []chGrouping, from time.Time, byHour bool) (map[string][]any, error) {

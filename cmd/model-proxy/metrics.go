@@ -153,6 +153,7 @@ type sinkState struct{ sink *logsink.Sink }
 var (
 	sinkLagDesc     = prometheus.NewDesc("model_proxy_sink_lag_messages", "Messages of LOG that are not stored yet.", nil, nil)
 	sinkStalledDesc = prometheus.NewDesc("model_proxy_sink_stalled_seconds", "How long the batch in hand has been waiting for the store.", nil, nil)
+	sinkWritesDesc  = prometheus.NewDesc("model_proxy_sink_writes", "1 if this log sink writes, 0 if it stands by for another.", nil, nil)
 	sinkOpenDesc    = prometheus.NewDesc("model_proxy_sink_open_jobs", "Jobs of which something is not over.", nil, nil)
 	sinkRowsDesc    = prometheus.NewDesc("model_proxy_sink_rows_total", "Rows stored.", []string{"table"}, nil)
 	sinkAgainDesc   = prometheus.NewDesc("model_proxy_sink_duplicates_total", "Records left out because their rows were there.", nil, nil)
@@ -171,6 +172,11 @@ func (s sinkState) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(sinkLagDesc, float64(now.Lag.Messages))
 	gauge(sinkStalledDesc, now.Lag.Stalled.Seconds())
+	writes := 0.0
+	if now.Writes {
+		writes = 1
+	}
+	gauge(sinkWritesDesc, writes)
 	gauge(sinkOpenDesc, float64(now.Open))
 	count(sinkRowsDesc, now.Requests, "requests")
 	count(sinkRowsDesc, now.Attempts, "attempts")

@@ -32,7 +32,7 @@ func (n *node) startSink(ctx context.Context) error {
 		return errors.Join(err, closeStore())
 	}
 	n.sink = logsink.New(c)
-	n.registry.MustRegister(sinkFigures{n.sink})
+	n.registry.MustRegister(sinkState{n.sink})
 	n.start(ctx, "beats", alive.Run)
 	n.start(ctx, "sink", func(ctx context.Context) error { return errors.Join(n.sink.Run(ctx), closeStore()) })
 	return nil

@@ -107,6 +107,15 @@ func (c *Cluster) RestartSink() {
 	c.Sink.AwaitLog(`"msg":"started"`, startWithin)
 }
 
+// AddSink starts another log sink, which keeps its files elsewhere. Two need a
+// store of their own, ClickHouse.
+func (c *Cluster) AddSink() *Process {
+	c.t.Helper()
+	p := c.start("logsink", "", c.NATS.URL())
+	p.AwaitLog(`"msg":"started"`, startWithin)
+	return p
+}
+
 // AddWorker starts another worker, which reaches NATS at the given address.
 func (c *Cluster) AddWorker(natsURL string) *Worker {
 	c.t.Helper()

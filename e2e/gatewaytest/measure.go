@@ -18,8 +18,8 @@ type Metrics struct {
 // Metrics scrapes the gateway.
 func (g *Gateway) Metrics() Metrics { return scrape(g.t, g.URL) }
 
-// Metrics scrapes the worker.
-func (w *Worker) Metrics() Metrics { return scrape(w.t, w.awaitAddress("metrics")) }
+// Metrics scrapes a process that has --metrics-listen.
+func (p *Process) Metrics() Metrics { return scrape(p.t, p.awaitAddress("metrics")) }
 
 func scrape(t testing.TB, url string) Metrics {
 	t.Helper()

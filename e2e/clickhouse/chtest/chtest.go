@@ -39,10 +39,11 @@ type Server struct {
 	stdin io.Closer // its end ends the server, also when the test's process dies
 }
 
-// Main runs the tests of a package that uses Start, and returns the exit code.
-func Main(m *testing.M) int {
+// Main runs the tests of a package that uses Start by run, and returns the exit
+// code.
+func Main(m *testing.M, run func(*testing.M) int) int {
 	defer os.Remove(program())
-	return m.Run()
+	return run(m)
 }
 
 func program() string {
@@ -159,6 +160,13 @@ func port(addr string) int {
 // Pause makes the server hang: it takes connections and answers nothing.
 func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
 
+// BreakConnections ends the queries that run; SYSTEM STOP LISTEN leaves open
+// connections alone.
+func (s *Server) BreakConnections() {
+	s.t.Helper()
+	s.MustExec("KILL QUERY WHERE query_id != queryID() ASYNC FORMAT Null")
+}
+
 // Resume ends Pause.
 func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
 
@@ -201,7 +209,7 @@ var databases atomic.Int64 // made by this process
 // Database names a database for one test, which is dropped after it, and returns
 // its address as in CLICKHOUSE_DSN.
 func (s *Server) Database() (name, dsn string) {
-	name = fmt.Sprintf("t%d_%d", os.Getpid(), databases.Add(1))
+	name = fmt.Sprintf("model_proxy_%d_%d", os.Getpid(), databases.Add(1))
 	if s.cmd == nil {
 		s.t.Cleanup(func() { s.MustExec("DROP DATABASE IF EXISTS " + name + " SYNC") })
 	}

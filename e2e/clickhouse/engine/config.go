@@ -11,8 +11,9 @@ import (
 const engineConfig = `<clickhouse><users_config>USERS</users_config></clickhouse>
 `
 
-// engineUsers are default, without a password, and app, with the password
-// "app-secret-4417", so that tests can look for it where it must not be.
+// engineUsers are default, without a password, and app, with the rights that
+// deploy/clickhouse gives to the log sink, and the password "app-secret-4417", so
+// that tests can look for it where it must not be.
 const engineUsers = `<clickhouse>
   <profiles><default/></profiles>
   <users>
@@ -25,6 +26,11 @@ const engineUsers = `<clickhouse>
       <password>app-secret-4417</password>
       <networks><ip>127.0.0.1</ip></networks>
       <profile>default</profile><quota>default</quota>
+      <grants>
+        <query>GRANT ALL ON model_proxy*.*</query>
+        <query>GRANT TABLE ENGINE ON *</query>
+        <query>GRANT SELECT ON system.*</query>
+      </grants>
     </app>
   </users>
   <quotas><default/></quotas>

@@ -1,0 +1,9 @@
+// Package clickhouse tests the gateway with its records in a real ClickHouse. The
+// server is an npm package, so these tests run only when asked for:
+//
+//	npm ci --prefix e2e/clickhouse/engine
+//	go test -tags clickhouse ./e2e/clickhouse
+//	go test -tags clickhouse -run ClickHouse ./logsink
+//
+// SINK_KILLS is how often TestSinkKilled kills the sink, every 2 s; by default 8.
+package clickhouse
