@@ -22,9 +22,9 @@ const (
 	writerKey     = "writer"
 	partSize      = 512 << 10 // of a batch, at most
 
-	renewEvery   = time.Second
-	presumedDead = 3 * time.Second // a writer that has not renewed, though its process answers or cannot be asked
-	askEvery     = 250 * time.Millisecond
+	renewEvery   = 500 * time.Millisecond
+	presumedDead = 2 * time.Second // a writer that has not renewed, though its process answers or cannot be asked
+	askEvery     = 200 * time.Millisecond
 	askWithin    = 500 * time.Millisecond
 )
 
@@ -195,7 +195,7 @@ func (j *journal) hold(ctx context.Context) error {
 }
 
 func (j *journal) renew(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, renewEvery)
+	ctx, cancel := context.WithTimeout(ctx, presumedDead)
 	defer cancel()
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -204,7 +204,7 @@ func (j *journal) renew(ctx context.Context) error {
 
 // stepDown frees the writer key. What is in hand stays named in it.
 func (j *journal) stepDown(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, renewEvery)
+	ctx, cancel := context.WithTimeout(ctx, presumedDead)
 	defer cancel()
 	j.mu.Lock()
 	defer j.mu.Unlock()

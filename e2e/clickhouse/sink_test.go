@@ -190,8 +190,7 @@ func (s *scene) sinkRows() float64 { return s.Sink.Metrics().Sum("model_proxy_si
 
 // Of two sinks one writes. When it dies or hangs the other takes over within
 // 5 s, and when it wakes up it does no harm.
-func TestTakeover(t *testing.T) {
-	t.Parallel()
+func TestTakeover(t *testing.T) { // alone: it measures
 	s := newScene(t)
 	stop := s.load(2)
 	sinks := []*gatewaytest.Process{s.Sink, s.AddSink()}

@@ -36,7 +36,8 @@ type Server struct {
 	t     testing.TB
 	dir   string
 	cmd   *exec.Cmd
-	stdin io.Closer // its end ends the server, also when the test's process dies
+	stdin io.Closer     // its end ends the server, also when the test's process dies
+	ended chan struct{} // closed when the process has ended
 }
 
 // Main runs the tests of a package that uses Start by run, and returns the exit
@@ -69,11 +70,23 @@ func Start(t testing.TB) *Server {
 	}
 	s := &Server{t: t, dir: filepath.Join(t.TempDir(), "data")}
 	t.Cleanup(s.Kill)
-	s.start(0, 0)
+	s.start(freePort(t), freePort(t))
 	return s
 }
 
-// start runs the engine on ports, 0 meaning free ones.
+// freePort picks a port. The engine could do it too, but would take another one
+// each time it listens again.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// start runs the engine on two ports.
 func (s *Server) start(tcp, overHTTP int) {
 	s.t.Helper()
 	bin, err := build()
@@ -97,7 +110,11 @@ func (s *Server) start(tcp, overHTTP int) {
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.cmd, s.stdin = cmd, in
+	s.cmd, s.stdin, s.ended = cmd, in, make(chan struct{})
+	go func(ended chan<- struct{}) {
+		_ = cmd.Wait() // the state says how it ended
+		close(ended)
+	}(s.ended)
 	var ready struct{ TCP, HTTP int }
 	line, err := bufio.NewReader(out).ReadBytes('\n')
 	if err == nil {
@@ -139,8 +156,13 @@ func (s *Server) Kill() {
 	if s.cmd == nil {
 		return
 	}
-	s.signal(syscall.SIGKILL)
-	_ = s.cmd.Wait() // it was killed
+	select {
+	case <-s.ended:
+		s.t.Errorf("ClickHouse ended early: %v", s.cmd.ProcessState)
+	default:
+		s.signal(syscall.SIGKILL)
+		<-s.ended
+	}
 	_ = s.stdin.Close()
 	s.cmd = nil
 }
