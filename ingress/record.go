@@ -85,6 +85,10 @@ func (s *Server) recordLoss(l bus.Loss) {
 		a.Provider, a.UpstreamModel, a.RouteID, a.KeyFP, a.UpstreamProtocol = k.Provider, k.UpstreamModel, k.RouteID, k.KeyFP, k.UpstreamProtocol
 	}
 	s.records.Add(usage.Entry{Kind: usage.KindLost, Ingress: s.ID(), Left: time.Until(l.Job.Deadline), Attempt: a})
-	s.cfg.Tracer.Lost(l)
+	vendor := ""
+	if p := s.cfg.Snapshot().Providers[a.Provider]; p != nil {
+		vendor = p.Vendor
+	}
+	s.cfg.Tracer.Lost(l, vendor)
 	s.cfg.Log.Warn("worker lost", "worker", l.Worker, "request_id", l.Job.RequestID, span.LogAttr(l.Job.Trace), "attempt", l.Number)
 }

@@ -84,14 +84,10 @@ func (q *Request) End(rec *usage.Request) {
 	if rec.CostNanoUSD != nil {
 		l = append(l, ownCost.Int64(*rec.CostNanoUSD))
 	}
-	q.span.SetAttributes(l...)
+	l.text(errorType, rec.ErrorType) // says more than the status that answered takes for it
 	q.answered(rec.Status)
-	if rec.Outcome != usage.OK { // a stream's 200 went out before it failed
-		l = nil
-		l.text(errorType, rec.ErrorType)
-		q.span.SetAttributes(l...)
-	}
-	if rec.Outcome == usage.Incomplete {
+	q.span.SetAttributes(l...)
+	if rec.Outcome == usage.Incomplete { // the 200 went out before it failed
 		q.span.SetStatus(codes.Error, "")
 	}
 	q.span.End()
@@ -102,12 +98,19 @@ type Publication struct{ span trace.Span }
 
 // Publish begins it and gives the job the context that its worker goes on with.
 // Whether a trace is kept is decided once, with the request's own span; of one
-// that is not, the job has the context that its client gave it, if any.
+// that is not, only a job whose client named a trace has a context.
 func (q *Request) Publish(j *bus.Job) *Publication {
-	if q == nil || !q.span.SpanContext().IsSampled() {
+	if q == nil {
 		return nil
 	}
-	s := q.t.start(q.span.SpanContext(), "publish "+destination(j), trace.SpanKindProducer, time.Now())
+	own := q.span.SpanContext()
+	if !own.IsSampled() {
+		if j.Trace != "" {
+			j.Trace = text(own)
+		}
+		return nil
+	}
+	s := q.t.start(own, "publish "+destination(j), trace.SpanKindProducer, time.Now())
 	j.Trace = text(s.SpanContext())
 	s.SetAttributes(append(queue(j, "publish", "send"), ownLane.String(j.Lane))...)
 	return &Publication{s}
@@ -133,8 +136,9 @@ func queue(j *bus.Job, operation, kind string) []attribute.KeyValue {
 		messagingOperationType.String(kind), messagingMessageID.String(j.ID), messagingBodySize.Int(len(j.Body))}
 }
 
-// Lost tells of an attempt whose worker died, which cannot do it any more.
-func (t *Tracer) Lost(l bus.Loss) {
+// Lost tells of an attempt whose worker died, which cannot do it any more. vendor
+// is whose API it called, "" if that is not known.
+func (t *Tracer) Lost(l bus.Loss, vendor string) {
 	if t == nil {
 		return
 	}
@@ -157,6 +161,7 @@ func (t *Tracer) Lost(l bus.Loss) {
 		a.count(ownAttempt, int64(l.Number))
 		a.count(ownDelivery, int64(l.Delivery))
 		if k := l.Attempt; k != nil {
+			a.text(providerName, Provider(vendor, k.UpstreamProtocol))
 			a.text(requestModel, k.UpstreamModel)
 			a.text(ownServedModel, k.ServedModel)
 			a.text(ownProvider, k.Provider)

@@ -38,7 +38,7 @@ func asked(header string) *http.Request {
 func follow(t *Tracer, r *http.Request) {
 	q := t.Request(r, time.Now())
 	job := &bus.Job{ID: "job-1", RequestID: "req-1", Endpoint: llm.ChatCompletions, Model: "gpt", Pool: "default", Lane: "normal",
-		Client: "client-1", Body: []byte(`{"messages":[{"role":"user","content":"secret words"}]}`)}
+		Client: "client-1", Trace: r.Header.Get("Traceparent"), Body: []byte(`{"messages":[{"role":"user","content":"secret words"}]}`)}
 	q.Publish(job).End(nil)
 	p := t.Process(&bus.Delivery{Job: *job, Number: 1, TimeLeft: time.Second}, "w-1", time.Now())
 	rec := &usage.Attempt{Attempt: 1, Provider: "primary", UpstreamModel: "gpt-up", RouteID: "a", KeyFP: "0123456789ab", UpstreamProtocol: llm.OpenAI}
@@ -152,26 +152,35 @@ func TestLost(t *testing.T) {
 	tracer, spans := keeper(sdk.AlwaysSample())
 	begun := time.Now().Add(-time.Second)
 	tracer.Lost(bus.Loss{Job: &bus.Job{Endpoint: llm.Messages, Model: "m", Trace: clientsTrace}, Worker: "w-1", Delivery: 1, Number: 1,
-		Begun: begun, Attempt: &bus.Attempt{Provider: "p", UpstreamModel: "up"}})
-	tracer.Lost(bus.Loss{Job: &bus.Job{}}) // without a trace there is nothing to tell
+		Begun: begun, Attempt: &bus.Attempt{Provider: "p", UpstreamModel: "up"}}, "openai")
+	tracer.Lost(bus.Loss{Job: &bus.Job{}}, "") // without a trace there is nothing to tell
 	s := spans()
 	if len(s) != 1 || s[0].Name != "chat up" || !s[0].StartTime.Equal(begun) || s[0].Status.Code.String() != "Error" {
 		t.Errorf("got %+v, want one failed span from %v", s, begun)
 	}
 }
 
-// What is not sampled is not kept, and leaves the job the context its client gave.
+// What is not sampled is not kept, nor by the worker, whatever the client wants:
+// the job goes on with the client's trace, if there is one, marked as not kept.
 func TestNotSampled(t *testing.T) {
-	tracer, spans := keeper(sdk.ParentBased(sdk.AlwaysSample()))
-	header := strings.TrimSuffix(clientsTrace, "1") + "0"
-	follow(tracer, asked(header))
-	if n := len(spans()); n != 0 {
-		t.Errorf("%d spans kept, want none", n)
-	}
-	job := &bus.Job{Trace: header}
-	tracer.Request(asked(header), time.Now()).Publish(job)
-	if job.Trace != header {
-		t.Errorf("job has %q, want %q", job.Trace, header)
+	for _, c := range []struct {
+		name, header string
+		sampler      sdk.Sampler
+	}{
+		{"the client does not", strings.TrimSuffix(clientsTrace, "1") + "0", sdk.ParentBased(sdk.AlwaysSample())},
+		{"the client does, we do not", clientsTrace, sdk.NeverSample()},
+		{"no client's trace", "", sdk.NeverSample()},
+	} {
+		tracer, spans := keeper(c.sampler)
+		follow(tracer, asked(c.header))
+		if n := len(spans()); n != 0 {
+			t.Errorf("%s: %d spans kept, want none", c.name, n)
+		}
+		job := &bus.Job{Trace: c.header}
+		tracer.Request(asked(c.header), time.Now()).Publish(job)
+		if parent, _ := Parent(job.Trace); TraceID(job.Trace) != TraceID(c.header) || parent.IsSampled() {
+			t.Errorf("%s: job has %q, want the trace of %q, not sampled", c.name, job.Trace, c.header)
+		}
 	}
 }
 
