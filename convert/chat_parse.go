@@ -53,6 +53,8 @@ func parseChatRequest(body []byte, n *notes) *llm.Request {
 			p.r.User = firstOf(p.r.User, str(v))
 		case "service_tier":
 			p.r.ServiceTier = str(v)
+		case "web_search_options":
+			p.r.Tools = append(p.r.Tools, llm.Tool{Path: name, Name: "web_search", Server: "web_search", Raw: v})
 		case "verbosity":
 			p.r.Verbosity = str(v)
 		default:

@@ -8,6 +8,9 @@ import (
 )
 
 func (b *chatBuilder) tools() {
+	if b.c.search != nil {
+		b.c.chatSearch(&b.o)
+	}
 	tools, choice := b.r.Tools, b.r.Choice
 	if !b.c.x.openAI() {
 		tools = b.c.allowedTools(tools, choice)

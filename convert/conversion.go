@@ -99,6 +99,7 @@ type conversion struct {
 	response     []byte            // of Responses, as the last event told it to a client of the same protocol
 	prompt       int64             // estimated tokens of the request
 	prefill      string            // what the answer may repeat at its start
+	search       *llm.Tool         // the web search that the target is to do
 	pause        *pause            // nil where the upstream pauses no answers
 }
 
@@ -134,6 +135,7 @@ func (x *Exchange) convertRequest() ([]byte, error) {
 	c.legacy = r.Choice.Legacy
 	c.signatures = r.Signatures
 	c.prompt = promptTokens(r)
+	c.vendorTools(r)
 	body := c.target.buildRequest(c, r)
 	if c.notes.err != nil {
 		return nil, c.notes.err

@@ -24,7 +24,6 @@ var contracts = map[string]contract{
 	"top_logprobs":         {asked, true, "the target gives no log probabilities"},
 	"modalities":           {func(v []byte) bool { return len(stringList(v)) != 1 || stringList(v)[0] != "text" }, false, "the target answers in text only"},
 	"audio":                {asked, false, "the target answers in text only"},
-	"web_search_options":   {func([]byte) bool { return true }, false, "the target has no web search"},
 	"mcp_servers":          {asked, false, "the target cannot call MCP servers"},
 	"thread":               {asked, false, "the target keeps no threads; send the whole conversation"},
 	"fallbacks":            {asked, false, "the target knows no fallbacks"},

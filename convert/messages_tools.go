@@ -49,10 +49,13 @@ func (b *messagesBuilder) forced() bool {
 }
 
 func (b *messagesBuilder) writeTools() {
-	if len(b.tools) == 0 {
+	if len(b.tools) == 0 && b.c.search == nil {
 		return
 	}
 	b.o.key("tools").open('[')
+	if b.c.search != nil {
+		b.c.messagesSearch(&b.o)
+	}
 	for _, t := range b.tools {
 		b.tool(t)
 	}

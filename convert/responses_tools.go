@@ -15,9 +15,14 @@ func (b *responsesBuilder) tools() {
 		if choice.Kind == llm.ChoiceAny || choice.Kind == llm.ChoiceTool {
 			b.n.invalid("tool_choice", "tool_choice demands a tool, but the request has no tools")
 		}
-		return
+		if b.c.search == nil {
+			return
+		}
 	}
 	b.o.key("tools").open('[')
+	if b.c.search != nil {
+		b.c.responsesSearch(&b.o)
+	}
 	for _, t := range tools {
 		b.tool(t)
 	}

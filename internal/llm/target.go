@@ -16,6 +16,7 @@ type Capabilities struct {
 	StopSupported         *bool    `json:"stop_supported,omitempty"`
 	ReasoningEffortLevels []string `json:"reasoning_effort_levels,omitempty"` // Chat Completions' reasoning_effort
 	SystemRole            string   `json:"system_role,omitempty"`             // system | developer | none
+	WebSearch             string   `json:"web_search,omitempty"`              // how its own web search is asked for: the tool's type, or web_search_options
 	TokenCounter          string   `json:"token_counter,omitempty"`
 	SupportsVision        *bool    `json:"supports_vision,omitempty"`
 	SupportsPDF           *bool    `json:"supports_pdf,omitempty"`
@@ -41,6 +42,7 @@ type Quirks struct {
 	PrefixField               string   `json:"prefix_field,omitempty"`     // prefix | continue_final_message | none
 	CacheControlPassthrough   bool     `json:"cache_control_passthrough,omitempty"`
 	UsageStyle                string   `json:"usage_style,omitempty"`
-	AllowExtra                []string `json:"allow_extra,omitempty"` // unknown request fields that may pass cross-protocol
-	BlockBetas                []string `json:"block_betas,omitempty"` // anthropic-beta flags never forwarded
+	AllowExtra                []string `json:"allow_extra,omitempty"`               // unknown request fields that may pass cross-protocol
+	ClientToolsAsFunctions    bool     `json:"client_tools_as_functions,omitempty"` // Anthropic's bash, text editor and memory tools may go as functions
+	BlockBetas                []string `json:"block_betas,omitempty"`               // anthropic-beta flags never forwarded
 }
