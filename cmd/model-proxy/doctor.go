@@ -281,7 +281,7 @@ func (d *doctor) nats(ctx context.Context) checkRow {
 	}
 	ctx, stop := context.WithTimeout(ctx, busWithin)
 	defer stop()
-	conn, err := bus.Connect(ctx, busConfig(d.env, quietLog()), "doctor")
+	conn, err := bus.Connect(ctx, commandBus(d.env), "doctor")
 	if err != nil {
 		return checkRow{name, checkBad, err.Error(), "start the server, or correct NATS_URL and its credentials"}
 	}

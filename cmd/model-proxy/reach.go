@@ -105,12 +105,19 @@ type busGateway struct {
 // busWithin bounds what a command asks of the bus.
 const busWithin = 3 * time.Second
 
+// commandBus is how a command reaches NATS.
+func commandBus(env *config.Environment) bus.Config {
+	c := busConfig(env, quietLog())
+	c.Role = "admin"
+	return c
+}
+
 // reachBus connects and reads what rests.
 func reachBus(ctx context.Context, env *config.Environment, snap *config.Snapshot) (running, error) {
 	quiet := quietLog()
 	dialling, enough := context.WithTimeout(ctx, busWithin)
 	defer enough()
-	conn, err := bus.Connect(dialling, busConfig(env, quiet), "command")
+	conn, err := bus.Connect(dialling, commandBus(env), "command")
 	if err != nil {
 		return nil, err
 	}
@@ -177,8 +184,8 @@ const listenFor = 1200 * time.Millisecond
 func (g busGateway) workers(ctx context.Context) (int, error) {
 	ctx, stop := context.WithTimeout(ctx, listenFor)
 	defer stop()
-	listener := bus.NewIngress(g.conn, bus.IngressConfig{ID: bus.NewIngressID(), Lost: func(bus.Loss) {}, Log: quietLog()})
-	if err := listener.Run(ctx, make(chan struct{})); err != nil {
+	listener := bus.NewLiveness(g.conn)
+	if err := listener.Run(ctx); err != nil {
 		return 0, fmt.Errorf("listen for workers: %w", err)
 	}
 	return listener.Workers(), nil

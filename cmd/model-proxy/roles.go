@@ -21,6 +21,7 @@ func (a *app) role(use, short, example string, add func(*cobra.Command, *flags),
 			if n.bus.URL == "" {
 				return usageError{errNoNATS}
 			}
+			n.bus.Role = use
 			ctx := cmd.Context()
 			if err = n.openBus(ctx); err == nil {
 				err = start(ctx, n)

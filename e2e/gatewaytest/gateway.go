@@ -68,7 +68,13 @@ type Worker struct {
 // NewCluster starts a NATS server, a log sink, an ingress and so many workers.
 func NewCluster(t testing.TB, u *Upstream, s Setup, workers int) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, u: u, setup: s, NATS: StartNATS(t)}
+	return NewClusterOn(t, StartNATS(t), u, s, workers)
+}
+
+// NewClusterOn is NewCluster on a NATS server that runs already.
+func NewClusterOn(t testing.TB, n *NATS, u *Upstream, s Setup, workers int) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, u: u, setup: s, NATS: n}
 	c.data = t.TempDir()
 	c.RestartSink() // it makes the streams: one process has to be the first
 	for range workers {
@@ -89,6 +95,9 @@ func NewCluster(t testing.TB, u *Upstream, s Setup, workers int) *Cluster {
 // start starts one role.
 func (c *Cluster) start(role, servedBy, natsURL string, flags ...string) *Process {
 	c.t.Helper()
+	if natsURL == c.NATS.URL() {
+		natsURL = c.NATS.urlOf(role)
+	}
 	args := []string{role, "--log-format", "json"}
 	if !slices.Contains(flags, "--data") {
 		flags = append(flags, "--data", c.t.TempDir())
@@ -98,6 +107,15 @@ func (c *Cluster) start(role, servedBy, natsURL string, flags ...string) *Proces
 	}
 	args = append(append(args, flags...), c.setup.Flags...)
 	return Start(c.t, role+" "+servedBy, append(c.setup.environment(), "NATS_URL="+natsURL), args...)
+}
+
+// Config writes a folder of the configuration and returns it.
+func (c *Cluster) Config() string { return c.setup.write(c.t, c.u.URL, "") }
+
+// Command starts a command against the cluster's NATS server, as its admin.
+func (c *Cluster) Command(args ...string) *Process {
+	c.t.Helper()
+	return Start(c.t, args[0], append(c.setup.environment(), "NATS_URL="+c.NATS.urlOf("admin")), args...)
 }
 
 // RestartSink starts the log sink, again after it has ended.

@@ -2,6 +2,7 @@ package gatewaytest
 
 import (
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,9 @@ import (
 // NATS is a real NATS server with JetStream on a local port. It ends with the
 // test.
 type NATS struct {
+	// Passwords are those of the roles' users; nil where the server asks nobody.
+	Passwords map[string]string
+
 	t    testing.TB
 	opts server.Options
 	ns   *server.Server
@@ -19,7 +23,15 @@ type NATS struct {
 // StartNATS starts a server on a free port.
 func StartNATS(t testing.TB) *NATS {
 	t.Helper()
-	n := &NATS{t: t, opts: server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true}}
+	return StartNATSWith(t, server.Options{})
+}
+
+// StartNATSWith starts a server with these options, on a free port and with
+// JetStream in a folder of its own.
+func StartNATSWith(t testing.TB, opts server.Options) *NATS {
+	t.Helper()
+	opts.Host, opts.Port, opts.JetStream, opts.StoreDir, opts.NoSigs = "127.0.0.1", server.RANDOM_PORT, true, t.TempDir(), true
+	n := &NATS{t: t, opts: opts}
 	n.Start()
 	n.opts.Port = n.ns.Addr().(*net.TCPAddr).Port
 	t.Cleanup(n.Stop)
@@ -49,3 +61,11 @@ func (n *NATS) Stop() {
 
 // URL is the server's address for clients.
 func (n *NATS) URL() string { return n.ns.ClientURL() }
+
+// urlOf is the address with the user of a role in it.
+func (n *NATS) urlOf(role string) string {
+	if n.Passwords == nil {
+		return n.URL()
+	}
+	return strings.Replace(n.URL(), "://", "://"+role+":"+n.Passwords[role]+"@", 1)
+}

@@ -24,6 +24,7 @@ type Config struct {
 	Cert     string // NATS_CERT, a file
 	Key      string // NATS_KEY, a file
 	Replicas int    // NATS_REPLICAS
+	Role     string // the server's answers come to _INBOX.<role>, so that roles can be kept apart; "": to _INBOX
 
 	QueueMaxRequests  int64 // QUEUE_MAX_REQUESTS
 	QueueMaxPerClient int64 // QUEUE_MAX_PER_CLIENT
@@ -70,6 +71,9 @@ func Connect(ctx context.Context, cfg Config, name string) (*Conn, error) {
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			cfg.Log.Warn("NATS reports", "role", name, "error", err)
 		}),
+	}
+	if cfg.Role != "" {
+		opts = append(opts, nats.CustomInboxPrefix("_INBOX."+cfg.Role))
 	}
 	opts = append(opts, cfg.security()...)
 	url := cfg.URL

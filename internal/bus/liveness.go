@@ -43,6 +43,9 @@ func (l *Liveness) Run(ctx context.Context) error {
 	}
 }
 
+// Workers is the number of workers heard of in the last two seconds.
+func (l *Liveness) Workers() int { return l.peers.alive(time.Now(), workerPrefix) }
+
 // Silence is how long nothing was heard of a process; one never heard of is
 // silent since listening began. While the bus was away nobody counts as silent.
 func (l *Liveness) Silence(process string) time.Duration {

@@ -1,0 +1,15 @@
+// Package nats_test runs the gateway's roles on NATS as in production: with a
+// user for each role, with TLS, and on three servers of which one dies.
+package nats_test
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"model-proxy/e2e/gatewaytest"
+)
+
+const patience = 30 * time.Second
+
+func TestMain(m *testing.M) { os.Exit(gatewaytest.Main(m)) }
