@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"go.opentelemetry.io/otel/sdk/trace"
 )
 
 // Lookup returns a variable of the environment, and whether it is set.
@@ -28,75 +30,130 @@ type settings struct {
 	endpoint    string // a URL; with HTTP the whole of it
 	headers     map[string]string
 	gzip        bool
-	timeout     time.Duration
-	ca          string // file of certificates, "" for the system's
-	cert, key   string // files of the client's own
+	timeout     time.Duration // of one export
+	ca          string        // file of certificates, "" for the system's
+	cert, key   string        // files of the client's own
 	sampler     string
 	samplerArg  string
 	serviceName string
 	attributes  map[string]string // of the resource
+	batch       []trace.BatchSpanProcessorOption
 }
 
 const otlp = "OTEL_EXPORTER_OTLP_"
 
+// reading is an environment as it is read, with what cannot be used of it.
+type reading struct {
+	env    Lookup
+	faults []error
+}
+
+func (r *reading) get(name string) string {
+	v, _ := r.env(name)
+	return strings.TrimSpace(v)
+}
+
+// traces returns what is said of all signals, or of traces alone, which wins.
+func (r *reading) traces(name string) string {
+	if v := r.get(otlp + "TRACES_" + name); v != "" {
+		return v
+	}
+	return r.get(otlp + name)
+}
+
+func (r *reading) fault(name, value, want string) {
+	r.faults = append(r.faults, fmt.Errorf("%s: %q is not %s", name, value, want))
+}
+
+// secretFault is fault for what may hold a password or a key.
+func (r *reading) secretFault(name, want string) {
+	r.faults = append(r.faults, errors.New(name+": not "+want))
+}
+
+// number reads a whole number above 0; ok is false where there is none.
+func (r *reading) number(name, value string) (n int, ok bool) {
+	if value == "" {
+		return 0, false
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 {
+		r.fault(name, value, "a whole number above 0")
+		return 0, false
+	}
+	return n, true
+}
+
 // readSettings reads the variables. The error names each that cannot be used.
 // Traces are off unless an exporter or an endpoint is named.
 func readSettings(env Lookup) (settings, error) {
-	get := func(name string) string { v, _ := env(name); return strings.TrimSpace(v) }
-	traces := func(name string) string { // what is said of traces alone wins
-		if v := get(otlp + "TRACES_" + name); v != "" {
-			return v
-		}
-		return get(otlp + name)
-	}
-	s := settings{protocol: protocol(traces("PROTOCOL")), timeout: 10 * time.Second, sampler: strings.ToLower(get("OTEL_TRACES_SAMPLER")),
-		samplerArg: get("OTEL_TRACES_SAMPLER_ARG"), serviceName: get("OTEL_SERVICE_NAME"), ca: traces("CERTIFICATE"),
-		cert: traces("CLIENT_CERTIFICATE"), key: traces("CLIENT_KEY")}
-	exporter := strings.ToLower(get("OTEL_TRACES_EXPORTER"))
-	s.on = !strings.EqualFold(get("OTEL_SDK_DISABLED"), "true") && exporter != "none" && (exporter != "" || traces("ENDPOINT") != "")
-	if !s.on {
-		return s, nil
-	}
-	var faults []error
-	fault := func(name, value, want string) {
-		faults = append(faults, fmt.Errorf("%s: %q is not %s", name, value, want))
+	r := &reading{env: env}
+	exporter := strings.ToLower(r.get("OTEL_TRACES_EXPORTER"))
+	disabled := strings.EqualFold(r.get("OTEL_SDK_DISABLED"), "true") || exporter == "none"
+	if disabled || exporter == "" && r.traces("ENDPOINT") == "" {
+		return settings{}, nil
 	}
 	if exporter != "" && exporter != "otlp" {
-		fault("OTEL_TRACES_EXPORTER", exporter, "otlp or none")
+		r.fault("OTEL_TRACES_EXPORTER", exporter, "otlp or none")
 	}
-	switch s.protocol {
+	s := settings{on: true, sampler: strings.ToLower(r.get("OTEL_TRACES_SAMPLER")), samplerArg: r.get("OTEL_TRACES_SAMPLER_ARG"),
+		serviceName: r.get("OTEL_SERVICE_NAME")}
+	s.readWire(r)
+	var ok bool
+	if s.attributes, ok = pairs(r.get("OTEL_RESOURCE_ATTRIBUTES")); !ok {
+		r.fault("OTEL_RESOURCE_ATTRIBUTES", r.get("OTEL_RESOURCE_ATTRIBUTES"), "name=value pairs separated by commas")
+	}
+	for _, b := range batching {
+		if n, ok := r.number(b.name, r.get(b.name)); ok {
+			s.batch = append(s.batch, b.option(n))
+		}
+	}
+	return s, errors.Join(r.faults...)
+}
+
+// readWire reads how spans travel and where.
+func (s *settings) readWire(r *reading) {
+	switch s.protocol = protocol(r.traces("PROTOCOL")); s.protocol {
 	case "":
 		s.protocol = overHTTP
 	case overHTTP, overGRPC:
 	default:
-		fault(otlp+"PROTOCOL", string(s.protocol), "http/protobuf or grpc")
+		r.fault(otlp+"PROTOCOL", string(s.protocol), "http/protobuf or grpc")
 	}
-	s.endpoint = endpoint(get(otlp+"TRACES_ENDPOINT"), get(otlp+"ENDPOINT"), s.protocol)
+	s.endpoint = endpoint(r.get(otlp+"TRACES_ENDPOINT"), r.get(otlp+"ENDPOINT"), s.protocol)
 	if u, err := url.Parse(s.endpoint); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		faults = append(faults, errors.New(otlp+"ENDPOINT: not an http or https URL")) // it may hold a password
+		r.secretFault(otlp+"ENDPOINT", "an http or https URL")
 	}
-	switch v := traces("COMPRESSION"); v {
+	switch v := r.traces("COMPRESSION"); v {
 	case "", "none":
 	case "gzip":
 		s.gzip = true
 	default:
-		fault(otlp+"COMPRESSION", v, "gzip or none")
+		r.fault(otlp+"COMPRESSION", v, "gzip or none")
 	}
-	if v := traces("TIMEOUT"); v != "" {
-		ms, err := strconv.Atoi(v)
-		if err != nil || ms < 1 {
-			fault(otlp+"TIMEOUT", v, "a number of milliseconds above 0")
-		}
+	s.timeout = 10 * time.Second
+	if ms, ok := r.number(otlp+"TIMEOUT", r.traces("TIMEOUT")); ok {
 		s.timeout = time.Duration(ms) * time.Millisecond
 	}
 	var ok bool
-	if s.headers, ok = pairs(traces("HEADERS")); !ok {
-		faults = append(faults, errors.New(otlp+"HEADERS: not name=value pairs separated by commas")) // it holds a key
+	if s.headers, ok = pairs(r.traces("HEADERS")); !ok {
+		r.secretFault(otlp+"HEADERS", "name=value pairs separated by commas")
 	}
-	if s.attributes, ok = pairs(get("OTEL_RESOURCE_ATTRIBUTES")); !ok {
-		fault("OTEL_RESOURCE_ATTRIBUTES", get("OTEL_RESOURCE_ATTRIBUTES"), "name=value pairs separated by commas")
-	}
-	return s, errors.Join(faults...)
+	s.ca, s.cert, s.key = r.traces("CERTIFICATE"), r.traces("CLIENT_CERTIFICATE"), r.traces("CLIENT_KEY")
+}
+
+// batching are the variables of how spans are gathered; times are milliseconds.
+var batching = []struct {
+	name   string
+	option func(int) trace.BatchSpanProcessorOption
+}{
+	{"OTEL_BSP_SCHEDULE_DELAY", func(n int) trace.BatchSpanProcessorOption {
+		return trace.WithBatchTimeout(time.Duration(n) * time.Millisecond)
+	}},
+	{"OTEL_BSP_EXPORT_TIMEOUT", func(n int) trace.BatchSpanProcessorOption {
+		return trace.WithExportTimeout(time.Duration(n) * time.Millisecond)
+	}},
+	{"OTEL_BSP_MAX_QUEUE_SIZE", trace.WithMaxQueueSize},
+	{"OTEL_BSP_MAX_EXPORT_BATCH_SIZE", trace.WithMaxExportBatchSize},
 }
 
 // endpoint is where spans go. The endpoint of all signals is a base that HTTP

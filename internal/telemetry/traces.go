@@ -41,7 +41,7 @@ func NewTraces(env Lookup, version string, log *slog.Logger) (*Traces, error) {
 		return nil, fmt.Errorf("traces: %w", err)
 	}
 	t := &Traces{exporter: &counted{SpanExporter: exporter, log: log}, collector: s.address()}
-	t.provider = trace.NewTracerProvider(trace.WithBatcher(t.exporter), trace.WithSampler(sampler), trace.WithResource(s.resource(version)))
+	t.provider = trace.NewTracerProvider(trace.WithBatcher(t.exporter, s.batch...), trace.WithSampler(sampler), trace.WithResource(s.resource(version)))
 	return t, nil
 }
 

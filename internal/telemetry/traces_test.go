@@ -26,6 +26,8 @@ import (
 // receiver is a collector's end of OTLP.
 type receiver struct {
 	collector.UnimplementedTraceServiceServer
+	taken chan struct{} // capacity 1; nil where nobody waits; never closed
+
 	mu    sync.Mutex // guards the rest
 	spans []string
 	about map[string]string // the resource
@@ -36,6 +38,10 @@ func (r *receiver) take(req *collector.ExportTraceServiceRequest, token string) 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.token, r.about = token, map[string]string{}
+	select {
+	case r.taken <- struct{}{}:
+	default:
+	}
 	for _, group := range req.ResourceSpans {
 		for _, a := range group.Resource.Attributes {
 			r.about[a.Key] = a.Value.GetStringValue()
@@ -175,6 +181,23 @@ func TestOffUnlessAsked(t *testing.T) {
 	}
 }
 
+// Spans leave when the variables say: here with the first one, long before the
+// five seconds that are the default.
+func TestBatching(t *testing.T) {
+	r := &receiver{taken: make(chan struct{}, 1)}
+	web, _ := r.listen(t)
+	traces := open(t, variables{"OTEL_EXPORTER_OTLP_ENDPOINT": web, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "1", "OTEL_BSP_SCHEDULE_DELAY": "3600000"})
+	traces.Tracer().Request(httptest.NewRequest("POST", "/v1/messages", nil), time.Now()).Refused("rpm", 429)
+	select {
+	case <-r.taken:
+	case <-time.After(20 * time.Second):
+		t.Error("no span after 20 s")
+	}
+	if err := traces.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestEndpoint(t *testing.T) {
 	for _, c := range []struct {
 		env  variables
@@ -201,8 +224,9 @@ func TestUnusableSettings(t *testing.T) {
 		{"OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "is not http/protobuf or grpc"},
 		{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "user:secret@host", "not an http or https URL"},
 		{"OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "is not gzip or none"},
-		{"OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "milliseconds"},
+		{"OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "is not a whole number above 0"},
 		{"OTEL_EXPORTER_OTLP_HEADERS", "secret", "not name=value pairs"},
+		{"OTEL_BSP_SCHEDULE_DELAY", "1s", "is not a whole number above 0"},
 		{"OTEL_RESOURCE_ATTRIBUTES", "x", "is not name=value pairs"},
 		{"OTEL_TRACES_SAMPLER", "jaeger_remote", "is not one of always_off, always_on, parentbased_always_off"},
 		{"OTEL_TRACES_SAMPLER_ARG", "1.5", "is not a number from 0 to 1"},
