@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"os"
@@ -71,19 +72,38 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// Whatever an upstream sends, a client's stream keeps the rules of its SDKs, and
-// ends properly exactly if no error is told.
+// Whatever an upstream sends, a client's stream keeps the rules of its SDKs,
+// ends properly exactly if no error is told, and is the same whether or not
+// events are known from those before them.
 func FuzzStream(f *testing.F) {
 	seed(f, "answer.sse")
+	search := map[string]json.RawMessage{"tools": json.RawMessage(`[{"type":"web_search_20250305","name":"web_search"}]`)} // so that answers may pause
 	f.Fuzz(func(t *testing.T, sse []byte) {
 		for _, p := range pairs {
-			body := []byte(hello)
 			for _, stream := range []bool{true, false} {
-				x, err := New(Input{Client: p[0], Endpoint: endpoints[p[0]], Stream: stream, Body: body, Model: "m"}, Target{Protocol: p[1], Provider: "up", Model: "up"})
-				if err != nil {
-					t.Fatal(err)
+				made := func() *Exchange {
+					target := Target{Protocol: p[1], Provider: "up", Model: "up"}
+					if p[1] == llm.Anthropic {
+						target.Defaults = search
+					}
+					x, err := New(Input{Client: p[0], Endpoint: endpoints[p[0]], Stream: stream, Body: []byte(hello), Model: "m"}, target)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return x
 				}
+				x := made()
 				got, _, err := relay(x, string(sse))
+				alone, _, errAlone := relayEach(made(), string(sse), func(s *Stream) { s.repeat = repeat{} })
+				if got != alone || (err == nil) != (errAlone == nil) {
+					t.Fatalf("%s from %s: got %s, error %v; each event alone %s, error %v", p[0], p[1], got, err, alone, errAlone)
+				}
+				if x.Paused() {
+					if x.Continue(); !rawjson.Valid(x.Body()) {
+						t.Fatalf("%s from %s goes on with %s", p[0], p[1], x.Body())
+					}
+					continue
+				}
 				if !stream {
 					if err == nil && !rawjson.Valid([]byte(got)) {
 						t.Fatalf("%s from %s: not JSON: %s", p[0], p[1], got)
@@ -103,6 +123,7 @@ func FuzzStream(f *testing.F) {
 func FuzzError(f *testing.F) {
 	seed(f, "answer.json")
 	f.Add([]byte("<html>502</html>"))
+	f.Add([]byte(`{"error":{"message":"'temperature' is not supported","param":"temperature"}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, p := range []llm.Protocol{llm.OpenAI, llm.Anthropic, llm.Responses} {
 			x, err := New(Input{Client: p, Endpoint: endpoints[p], Body: []byte(`{"model":"m"}`)}, Target{Protocol: p, Model: "m"})
@@ -117,6 +138,15 @@ func FuzzError(f *testing.F) {
 			}
 			if _, err := x.Answer(nil, 200, http.Header{}, body); err == nil && !rawjson.Valid(body) {
 				t.Fatalf("%q passed as an answer", body)
+			}
+		}
+		for _, p := range pairs {
+			x, err := New(Input{Client: p[0], Endpoint: endpoints[p[0]], Body: []byte(`{"temperature":1,` + hello[1:]), Model: "m"}, Target{Protocol: p[1], Model: "m"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if x.WithoutRefused(400, body) && !rawjson.Valid(x.Body()) {
+				t.Fatalf("%q made the request %s", body, x.Body())
 			}
 		}
 	})

@@ -59,9 +59,15 @@ func events(text string) []llm.Event {
 // relay feeds a whole stream through x. out is what the client got; the error is
 // that of the stream or of its end.
 func relay(x *Exchange, text string) (out string, first Emitted, err error) {
+	return relayEach(x, text, func(*Stream) {})
+}
+
+// relayEach is relay with something done before each event.
+func relayEach(x *Exchange, text string, before func(*Stream)) (out string, first Emitted, err error) {
 	s := x.Stream()
 	var dst []byte
 	for _, e := range events(text) {
+		before(s)
 		var em Emitted
 		if dst, em, err = s.Event(dst, e); err != nil {
 			return string(dst), first, err
