@@ -77,7 +77,7 @@ func (a *attempt) stream(answer *provider.Answer) *failure {
 			out, did, err = s.Event(out, events[i])
 			part.Events += did.Events
 			part.Content = part.Content || did.Content
-			if done = did.Done; err != nil || done {
+			if done = did.Done; err != nil || done || a.x.Paused() {
 				break
 			}
 		}
