@@ -53,7 +53,7 @@ func (g *gateway) scrape(t *testing.T) []string {
 // worker does in its own time, and the queue has answered too.
 func (g *gateway) settled(t *testing.T) []string {
 	t.Helper()
-	wanted := []string{"model_proxy_attempts_total{", "model_proxy_queue_depth "}
+	wanted := []string{"model_proxy_attempts_total{", "model_proxy_cost_usd_total{", "model_proxy_queue_depth "}
 	limit := time.NewTimer(20 * time.Second)
 	defer limit.Stop()
 	again := time.NewTicker(5 * time.Millisecond)
@@ -63,7 +63,7 @@ func (g *gateway) settled(t *testing.T) []string {
 		if !slices.ContainsFunc(wanted, func(prefix string) bool {
 			return !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, prefix) })
 		}) {
-			return lines
+			return g.scrape(t) // the series are made one by one: of this scrape's some may be missing
 		}
 		select {
 		case <-again.C:
