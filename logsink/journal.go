@@ -250,13 +250,19 @@ func (j *journal) begin(ctx context.Context, batch []byte) error {
 // tidy removes the parts of other writers' batches. It may fail: the next one
 // who takes over tidies too.
 func (j *journal) tidy(ctx context.Context) {
-	keys, err := j.kv.ListKeysFiltered(ctx, "batch.>")
+	const space = "$KV." + journalBucket + "."
+	stream, err := j.js.Stream(ctx, "KV_"+journalBucket)
 	if err != nil {
 		j.log.Warn("old batches not removed", "error", err)
 		return
 	}
-	defer keys.Stop()
-	for key := range keys.Keys() {
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(space+"batch.>"))
+	if err != nil {
+		j.log.Warn("old batches not removed", "error", err)
+		return
+	}
+	for subject := range info.State.Subjects {
+		key := strings.TrimPrefix(subject, space)
 		if strings.HasPrefix(key, "batch."+j.self+".") {
 			continue
 		}

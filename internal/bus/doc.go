@@ -28,6 +28,7 @@
 //	X.<run>                      to whichever worker sends frames that nobody wants
 //	part.<ingress>.<token>       a worker asks for a piece of a large body
 //	hb.<process>                 a sign of life every 500 ms, with free slots or held jobs
+//	sink.<writer>                a log sink asks whether the one that writes is there
 //	P.<worker>.<n>.<m>.<pull>    jobs for a worker, and words about its pulls
 //
 // Names from outside stand in subjects as a Token.
