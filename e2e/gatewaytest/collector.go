@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	otlpcollector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	otlpcommon "go.opentelemetry.io/proto/otlp/common/v1"
 	otlptrace "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
@@ -56,7 +55,7 @@ func (c *Collector) Environ() []string {
 
 func (c *Collector) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
-	var got otlpcollector.ExportTraceServiceRequest
+	var got otlptrace.TracesData
 	if err == nil {
 		err = proto.Unmarshal(body, &got)
 	}

@@ -15,19 +15,10 @@ import (
 // Lookup returns a variable of the environment, and whether it is set.
 type Lookup func(name string) (string, bool)
 
-// protocol is how spans travel to a collector.
-type protocol string
-
-const (
-	overHTTP protocol = "http/protobuf"
-	overGRPC protocol = "grpc"
-)
-
 // settings are what OpenTelemetry's own variables say of traces.
 type settings struct {
 	on          bool
-	protocol    protocol
-	endpoint    string // a URL; with HTTP the whole of it
+	endpoint    string // the whole URL
 	headers     map[string]string
 	gzip        bool
 	timeout     time.Duration // of one export
@@ -112,14 +103,10 @@ func readSettings(env Lookup) (settings, error) {
 
 // readWire reads how spans travel and where.
 func (s *settings) readWire(r *reading) {
-	switch s.protocol = protocol(r.traces("PROTOCOL")); s.protocol {
-	case "":
-		s.protocol = overHTTP
-	case overHTTP, overGRPC:
-	default:
-		r.fault(otlp+"PROTOCOL", string(s.protocol), "http/protobuf or grpc")
+	if v := r.traces("PROTOCOL"); v != "" && v != "http/protobuf" {
+		r.fault(otlp+"PROTOCOL", v, "http/protobuf, the only one that this program speaks")
 	}
-	s.endpoint = endpoint(r.get(otlp+"TRACES_ENDPOINT"), r.get(otlp+"ENDPOINT"), s.protocol)
+	s.endpoint = endpoint(r.get(otlp+"TRACES_ENDPOINT"), r.get(otlp+"ENDPOINT"))
 	if u, err := url.Parse(s.endpoint); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		r.secretFault(otlp+"ENDPOINT", "an http or https URL")
 	}
@@ -156,17 +143,13 @@ var batching = []struct {
 	{"OTEL_BSP_MAX_EXPORT_BATCH_SIZE", trace.WithMaxExportBatchSize},
 }
 
-// endpoint is where spans go. The endpoint of all signals is a base that HTTP
-// adds the signal's path to; that of traces is taken as it stands.
-func endpoint(traces, all string, p protocol) string {
-	switch {
-	case traces != "":
+// endpoint is where spans go. That of all signals is a base which the signal's
+// path is added to; that of traces is taken as it stands.
+func endpoint(traces, all string) string {
+	if traces != "" {
 		return traces
-	case p == overGRPC && all == "":
-		return "http://localhost:4317"
-	case p == overGRPC:
-		return all
-	case all == "":
+	}
+	if all == "" {
 		all = "http://localhost:4318"
 	}
 	return strings.TrimSuffix(all, "/") + "/v1/traces"

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/sdk/trace"
 
@@ -36,7 +37,11 @@ func NewTraces(env Lookup, version string, log *slog.Logger) (*Traces, error) {
 	if err != nil {
 		return nil, err
 	}
-	exporter, err := newExporter(context.Background(), s)
+	client, err := newCollector(s)
+	if err != nil {
+		return nil, err
+	}
+	exporter, err := otlptrace.New(context.Background(), client)
 	if err != nil {
 		return nil, fmt.Errorf("traces: %w", err)
 	}

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/pem"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,25 +18,22 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
-	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	"google.golang.org/grpc"
-	_ "google.golang.org/grpc/encoding/gzip" // what a collector has
-	"google.golang.org/grpc/metadata"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 )
 
 // receiver is a collector's end of OTLP.
 type receiver struct {
-	collector.UnimplementedTraceServiceServer
 	taken chan struct{} // capacity 1; nil where nobody waits; never closed
 
 	mu    sync.Mutex // guards the rest
+	busy  int        // how many requests to refuse
 	spans []string
 	about map[string]string // the resource
 	token string            // of the header
 }
 
-func (r *receiver) take(req *collector.ExportTraceServiceRequest, token string) {
+func (r *receiver) take(req *tracepb.TracesData, token string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.token, r.about = token, map[string]string{}
@@ -54,13 +53,15 @@ func (r *receiver) take(req *collector.ExportTraceServiceRequest, token string) 
 	}
 }
 
-func (r *receiver) Export(ctx context.Context, req *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
-	md, _ := metadata.FromIncomingContext(ctx)
-	r.take(req, strings.Join(md.Get("x-token"), ""))
-	return &collector.ExportTraceServiceResponse{}, nil
-}
-
 func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	r.mu.Lock()
+	r.busy--
+	refuse := r.busy >= 0
+	r.mu.Unlock()
+	if refuse {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
 	var body io.Reader = req.Body
 	if req.Header.Get("Content-Encoding") == "gzip" {
 		var err error
@@ -70,7 +71,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		}
 	}
 	data, err := io.ReadAll(body)
-	var got collector.ExportTraceServiceRequest
+	var got tracepb.TracesData
 	if err != nil || req.URL.Path != "/v1/traces" || proto.Unmarshal(data, &got) != nil {
 		http.Error(w, "not spans", http.StatusBadRequest)
 		return
@@ -78,25 +79,11 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.take(&got, req.Header.Get("X-Token"))
 }
 
-// listen serves both protocols, each at its own address.
-func (r *receiver) listen(t *testing.T) (httpURL, grpcURL string) {
+// listen serves the collector.
+func (r *receiver) listen(t *testing.T) (url string) {
 	web := httptest.NewServer(r)
 	t.Cleanup(web.Close)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := grpc.NewServer()
-	collector.RegisterTraceServiceServer(server, r)
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(l) }()
-	t.Cleanup(func() {
-		server.Stop()
-		if err := <-done; err != nil {
-			t.Errorf("gRPC: %v", err)
-		}
-	})
-	return web.URL, "http://" + l.Addr().String()
+	return web.URL
 }
 
 // variables is an environment.
@@ -116,22 +103,18 @@ func open(t *testing.T, env variables) *Traces {
 func TestSpansReachTheCollector(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		grpc bool
 		env  variables
+		busy int // how often the collector wants to be asked again
 	}{
-		{name: "http"},
-		{name: "http, gzip", env: variables{"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}},
-		{name: "grpc", grpc: true, env: variables{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}},
-		{name: "grpc, gzip", grpc: true, env: variables{"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": "gzip"}},
+		{name: "plain"},
+		{name: "gzip", env: variables{"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}},
+		{name: "protocol named", env: variables{"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"}},
+		{name: "a busy collector", busy: 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := &receiver{}
-			overHTTP, overGRPC := r.listen(t)
-			env := variables{"OTEL_EXPORTER_OTLP_ENDPOINT": overHTTP, "OTEL_EXPORTER_OTLP_HEADERS": "x-token=a%20b",
+			r := &receiver{busy: c.busy}
+			env := variables{"OTEL_EXPORTER_OTLP_ENDPOINT": r.listen(t), "OTEL_EXPORTER_OTLP_HEADERS": "x-token=a%20b",
 				"OTEL_SERVICE_NAME": "gateway", "OTEL_RESOURCE_ATTRIBUTES": "service.name=other,deployment.environment.name=test"}
-			if c.grpc {
-				env["OTEL_EXPORTER_OTLP_ENDPOINT"] = overGRPC
-			}
 			for name, value := range c.env {
 				env[name] = value
 			}
@@ -181,12 +164,27 @@ func TestOffUnlessAsked(t *testing.T) {
 	}
 }
 
+// A collector behind TLS is trusted by the certificate that a variable names.
+func TestTLS(t *testing.T) {
+	r := &receiver{}
+	web := httptest.NewTLSServer(r)
+	defer web.Close()
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	traces := open(t, variables{"OTEL_EXPORTER_OTLP_ENDPOINT": web.URL, "OTEL_EXPORTER_OTLP_CERTIFICATE": file})
+	traces.Tracer().Request(httptest.NewRequest("POST", "/v1/messages", nil), time.Now()).Refused("rpm", 429)
+	if err := traces.Close(t.Context()); err != nil || len(r.spans) != 1 {
+		t.Errorf("%d spans, %v, want one", len(r.spans), err)
+	}
+}
+
 // Spans leave when the variables say: here with the first one, long before the
 // five seconds that are the default.
 func TestBatching(t *testing.T) {
 	r := &receiver{taken: make(chan struct{}, 1)}
-	web, _ := r.listen(t)
-	traces := open(t, variables{"OTEL_EXPORTER_OTLP_ENDPOINT": web, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "1", "OTEL_BSP_SCHEDULE_DELAY": "3600000"})
+	traces := open(t, variables{"OTEL_EXPORTER_OTLP_ENDPOINT": r.listen(t), "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "1", "OTEL_BSP_SCHEDULE_DELAY": "3600000"})
 	traces.Tracer().Request(httptest.NewRequest("POST", "/v1/messages", nil), time.Now()).Refused("rpm", 429)
 	select {
 	case <-r.taken:
@@ -204,9 +202,7 @@ func TestEndpoint(t *testing.T) {
 		want string
 	}{
 		{variables{}, "http://localhost:4318/v1/traces"},
-		{variables{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "http://localhost:4317"},
 		{variables{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://c.example/otlp/"}, "https://c.example/otlp/v1/traces"},
-		{variables{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://c.example:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "https://c.example:4317"},
 		{variables{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://b/x"}, "http://b/x"},
 	} {
 		c.env["OTEL_TRACES_EXPORTER"] = "otlp"
@@ -221,7 +217,7 @@ func TestEndpoint(t *testing.T) {
 func TestUnusableSettings(t *testing.T) {
 	for _, c := range []struct{ name, value, want string }{
 		{"OTEL_TRACES_EXPORTER", "zipkin", `"zipkin" is not otlp or none`},
-		{"OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "is not http/protobuf or grpc"},
+		{"OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "is not http/protobuf"},
 		{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "user:secret@host", "not an http or https URL"},
 		{"OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "is not gzip or none"},
 		{"OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "is not a whole number above 0"},
