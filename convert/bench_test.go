@@ -71,9 +71,9 @@ func BenchmarkPassRequest(b *testing.B) {
 	}
 }
 
-// padded are events as OpenAI sends them unasked: each with padding of its own,
-// so that no event repeats the one before it.
-func padded(events []llm.Event) []llm.Event {
+// paddedEvents are events as OpenAI sends them unasked: each with padding of its
+// own.
+func paddedEvents(events []llm.Event) []llm.Event {
 	out := make([]llm.Event, len(events))
 	for i, e := range events {
 		data := strings.Replace(string(e.Data), `"usage":`, `"obfuscation":"`+strings.Repeat("x", 5+i%9)+`","usage":`, 1)
@@ -111,7 +111,7 @@ var conversions = []struct {
 	allocs           float64 // at most, for the whole stream of 50 deltas
 }{
 	{"messages from chat", llm.Anthropic, llm.OpenAI, chatEvents(50), 50},
-	{"messages from padded chat", llm.Anthropic, llm.OpenAI, padded(chatEvents(50)), 300},
+	{"messages from padded chat", llm.Anthropic, llm.OpenAI, paddedEvents(chatEvents(50)), 50},
 	{"responses from chat", llm.Responses, llm.OpenAI, chatEvents(50), 80},
 	{"chat from messages", llm.OpenAI, llm.Anthropic, messagesEvents(50), 50},
 	{"responses from messages", llm.Responses, llm.Anthropic, messagesEvents(50), 80},

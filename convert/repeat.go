@@ -15,6 +15,8 @@ type repeat struct {
 	kind       []byte // the event field
 	data       []byte
 	start, end int // the piece, quotes included
+	pad        int // where padding begins behind it, that differs too; 0 for none
+	padEnd     int
 	edit       edit
 	cleaned    []byte // what is sent in place of data, where edit says so
 	at         int    // of the piece in cleaned
@@ -30,7 +32,7 @@ func (s *Stream) again(e llm.Event, data []byte) (reading, bool) {
 		return reading{}, false
 	}
 	end, ok := rawjson.StringEnd(data, p.start)
-	if !ok || !bytes.Equal(data[end:], p.data[p.end:]) {
+	if !ok || !p.endsWith(data[end:]) {
 		return reading{}, false
 	}
 	piece := data[p.start:end]
@@ -40,6 +42,47 @@ func (s *Stream) again(e llm.Event, data []byte) (reading, bool) {
 		s.buf = append(s.buf, p.cleaned[p.at+p.end-p.start:]...)
 	}
 	return reading{content: s.tell(piece), edit: p.edit, piece: piece}, true
+}
+
+// padding is a member that OpenAI fills so that the lengths of events tell
+// nothing about their text.
+var padding = []byte(`"obfuscation":`)
+
+// endsWith reports whether rest differs from what stands behind the piece in
+// padding at most: OpenAI's, or the blanks that Anthropic puts before the last
+// brace.
+func (p *repeat) endsWith(rest []byte) bool {
+	own := p.data[p.end:]
+	switch {
+	case bytes.Equal(rest, own):
+		return true
+	case p.edit == cleaned:
+		return false // the padding in p.cleaned is the old one
+	case p.pad == 0:
+		return bytes.HasSuffix(rest, []byte("}")) && bytes.Equal(withoutBlanks(rest), withoutBlanks(own))
+	}
+	before := p.data[p.end:p.pad]
+	if !bytes.HasPrefix(rest, before) {
+		return false
+	}
+	end, ok := rawjson.StringEnd(rest, len(before))
+	return ok && bytes.Equal(rest[end:], p.data[p.padEnd:])
+}
+
+// withoutBlanks is the end of an object without its last brace and the blanks
+// before that.
+func withoutBlanks(rest []byte) []byte { return bytes.TrimRight(rest[:len(rest)-1], " ") }
+
+// findPadding notes where the event has padding. Quotes inside of strings have
+// a backslash before them, so what is found is a member's name.
+func (p *repeat) findPadding() {
+	p.pad, p.padEnd = 0, 0
+	if i := bytes.Index(p.data[p.end:], padding); i >= 0 {
+		at := p.end + i + len(padding)
+		if end, ok := rawjson.StringEnd(p.data, at); ok {
+			p.pad, p.padEnd = at, end
+		}
+	}
 }
 
 // steady is what readers of a converted stream say after an event: the next one
@@ -88,4 +131,5 @@ func (s *Stream) remember(e llm.Event, data []byte, r reading, before int64) {
 	}
 	p.kind, p.data = append(p.kind[:0], e.Type...), append(p.data[:0], data...)
 	p.start, p.end, p.edit = start, end, r.edit
+	p.findPadding()
 }

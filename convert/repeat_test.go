@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -24,8 +25,10 @@ func TestRepeatedEventsAreReadAlike(t *testing.T) {
 		strings.Replace(chat(`"content":"y"`), `"usage":null`, `"usage":{"prompt_tokens":1,"completion_tokens":2}`, 1),
 		`{"error":null,` + chat(`"content":"x"`)[1:], `{"error":null,` + chat(`"content":"yy"`)[1:],
 		strings.Replace(chat(`"content":"x"`), `null}]`, `"stop"}]`, 1),
+		padded(chat(`"content":"x"`), "a"), padded(chat(`"content":"yy"`), "bcd"), padded(chat(`"content":"z"`), `\"}`), padded(chat(`"content":"z"`), ""),
+		strings.Replace(chat(`"content":"v"`), "}]", "}]  ", 1), chat(`"content":"w"`)[:len(chat(`"content":"w"`))-1] + "   }",
 	}
-	broken := []string{chat("\"content\":\"a\xff\""), chat("\"content\":\"a\nb\""), chat(`"content":"open`), chat(`"content":"x"`) + "}"}
+	broken := []string{padded(chat(`"content":"x"`), "a\nb"), padded(chat(`"content":"x"`), `a","b":"`) + "x", chat(`"content":"x"`) + " x", chat("\"content\":\"a\xff\""), chat("\"content\":\"a\nb\""), chat(`"content":"open`), chat(`"content":"x"`) + "}"}
 	for _, ask := range []bool{true, false} {
 		body := `{"model":"m","stream":true}`
 		if ask {
@@ -56,6 +59,28 @@ func TestRepeatedEventsAreReadAlike(t *testing.T) {
 	}
 }
 
+// An event that is like the last one but for its end is not valid.
+func TestRepeatedEventsAreWhole(t *testing.T) {
+	whole := `{"type":"response.output_text.delta","delta":"a"}`
+	for _, first := range []string{whole, padded(whole, "p")} {
+		for _, second := range []string{whole[:len(whole)-1], whole[:len(whole)-2], whole + "}", whole + "x", whole[:len(whole)-1] + "x", padded(whole, "p")[:len(whole)+17]} {
+			x := exchange(t, Input{Client: llm.Responses, Stream: true, Body: []byte(`{"model":"up","stream":true}`)}, Target{Protocol: llm.Responses, Model: "up"})
+			s := x.Stream()
+			if _, _, err := s.Event(nil, llm.Event{Raw: []byte(first), Data: []byte(first)}); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := s.Event(nil, llm.Event{Raw: []byte(second), Data: []byte(second)}); !errors.Is(err, ErrCut) {
+				t.Errorf("after %s: %s was taken, error %v", first, second, err)
+			}
+		}
+	}
+}
+
+// padded is an event with padding as OpenAI adds it.
+func padded(data, pad string) string {
+	return data[:len(data)-1] + `,"obfuscation":"` + pad + `"}`
+}
+
 // So it is where events are converted: those that repeat one another become the
 // same bytes as those that come alone.
 func TestRepeatedEventsAreConvertedAlike(t *testing.T) {
@@ -70,6 +95,7 @@ func TestRepeatedEventsAreConvertedAlike(t *testing.T) {
 	}
 	streams := map[llm.Protocol][]string{
 		llm.OpenAI: {
+			padded(chat(`"content":"a"`), "p"), padded(chat(`"content":"b"`), "qr"),
 			chat(`"content":"a"`), chat(`"content":"b"`), chat(`"content":"\ud83d"`), chat(`"content":"\ude00"`), chat(`"content":"\n\/<&>"`), chat(`"content":"é"`),
 			chat(`"content":""`), chat(`"refusal":"r"`), chat(`"refusal":"s"`), chat(`"reasoning_content":"t"`), chat(`"reasoning_content":"u"`),
 			chat(`"reasoning":"t","reasoning_details":[{"type":"reasoning.text","text":"t"}]`), chat(`"reasoning":"u","reasoning_details":[{"type":"reasoning.text","text":"t"}]`),
@@ -80,7 +106,7 @@ func TestRepeatedEventsAreConvertedAlike(t *testing.T) {
 		llm.Anthropic: {
 			`{"type":"message_start","message":{"id":"1","content":[]}}`, start(`{"type":"text","text":""}`), start(`{"type":"thinking","thinking":""}`),
 			start(`{"type":"tool_use","id":"1","name":"f","input":{}}`), start(`{"type":"tool_use","id":"2","name":"f","input":{"a":1}}`), start(`{"type":"server_tool_use","id":"3"}`),
-			delta("text_delta", "text", `"a"`), delta("text_delta", "text", `"\ud83d"`), delta("text_delta", "text", `"b"`), delta("input_json_delta", "partial_json", `"{}"`),
+			delta("text_delta", "text", `"a"`), strings.TrimSuffix(delta("text_delta", "text", `"d"`), "}") + "    }", delta("text_delta", "text", `"\ud83d"`), delta("text_delta", "text", `"b"`), delta("input_json_delta", "partial_json", `"{}"`),
 			delta("input_json_delta", "partial_json", `" "`), delta("thinking_delta", "thinking", `"t"`), delta("thinking_delta", "thinking", `"u"`),
 			delta("signature_delta", "signature", `"s"`), delta("signature_delta", "signature", `"v"`), `{"type":"content_block_stop","index":0}`,
 		},
