@@ -25,6 +25,7 @@ import (
 	"model-proxy/config"
 	"model-proxy/ingress"
 	"model-proxy/internal/bus"
+	"model-proxy/internal/limit"
 	"model-proxy/internal/llm"
 	"model-proxy/internal/provider"
 	"model-proxy/internal/telemetry"
@@ -251,6 +252,9 @@ func (n *node) startIngress(ctx context.Context) (net.Addr, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := n.ensureLimits(ctx, conn); err != nil {
+		return nil, err
+	}
 	id := bus.NewIngressID()
 	if err := n.startRecords(ctx, conn, id); err != nil {
 		return nil, err
@@ -367,4 +371,18 @@ func (n *node) shutdown() error {
 		faults = append(faults, <-n.faults)
 	}
 	return errors.Join(faults...)
+}
+
+// ensureLimits makes the streams of the limits: replicated ones take longer than
+// a request waits. A cluster may make one and lose its answer.
+func (n *node) ensureLimits(ctx context.Context, conn *bus.Conn) (err error) {
+	for range 5 {
+		within, stop := context.WithTimeout(ctx, 2*time.Second)
+		err = limit.EnsureStreams(within, conn.JetStream(), n.bus.Replicas)
+		stop()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+	}
+	return err
 }

@@ -48,15 +48,23 @@ func (p *Process) awaitAddress(message string) string {
 // Cluster is a gateway whose roles are processes of their own, around a NATS
 // server.
 type Cluster struct {
-	*Gateway // the first ingress
-	NATS     *NATS
+	*Gateway       // the first ingress
+	NATS     *NATS // nil where there are several servers
 	Sink     *Process
 	Workers  []*Worker
 
 	t     testing.TB
+	bus   Bus
 	u     *Upstream
 	setup Setup
 	data  string // of the sink
+}
+
+// Bus is where a cluster's processes meet: one NATS server, or several.
+type Bus interface {
+	URL() string
+	// urlOf is the address with the user of a role in it.
+	urlOf(role string) string
 }
 
 // Worker is one worker process.
@@ -72,13 +80,14 @@ func NewCluster(t testing.TB, u *Upstream, s Setup, workers int) *Cluster {
 }
 
 // NewClusterOn is NewCluster on a NATS server that runs already.
-func NewClusterOn(t testing.TB, n *NATS, u *Upstream, s Setup, workers int) *Cluster {
+func NewClusterOn(t testing.TB, n Bus, u *Upstream, s Setup, workers int) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, u: u, setup: s, NATS: n}
+	c := &Cluster{t: t, bus: n, u: u, setup: s}
+	c.NATS, _ = n.(*NATS)
 	c.data = t.TempDir()
 	c.RestartSink() // it makes the streams: one process has to be the first
 	for range workers {
-		c.AddWorker(c.NATS.URL())
+		c.AddWorker(c.BusURL())
 	}
 	c.Gateway = c.AddIngress()
 	for _, w := range c.Workers {
@@ -95,8 +104,8 @@ func NewClusterOn(t testing.TB, n *NATS, u *Upstream, s Setup, workers int) *Clu
 // start starts one role.
 func (c *Cluster) start(role, servedBy, natsURL string, flags ...string) *Process {
 	c.t.Helper()
-	if natsURL == c.NATS.URL() {
-		natsURL = c.NATS.urlOf(role)
+	if natsURL == c.BusURL() {
+		natsURL = c.bus.urlOf(role)
 	}
 	args := []string{role, "--log-format", "json"}
 	if !slices.Contains(flags, "--data") {
@@ -109,19 +118,22 @@ func (c *Cluster) start(role, servedBy, natsURL string, flags ...string) *Proces
 	return Start(c.t, role+" "+servedBy, append(c.setup.environment(), "NATS_URL="+natsURL), args...)
 }
 
+// BusURL is the address of the cluster's NATS servers.
+func (c *Cluster) BusURL() string { return c.bus.URL() }
+
 // Config writes a folder of the configuration and returns it.
 func (c *Cluster) Config() string { return c.setup.write(c.t, c.u.URL, "") }
 
 // Command starts a command against the cluster's NATS server, as its admin.
 func (c *Cluster) Command(args ...string) *Process {
 	c.t.Helper()
-	return Start(c.t, args[0], append(c.setup.environment(), "NATS_URL="+c.NATS.urlOf("admin")), args...)
+	return Start(c.t, args[0], append(c.setup.environment(), "NATS_URL="+c.bus.urlOf("admin")), args...)
 }
 
 // RestartSink starts the log sink, again after it has ended.
 func (c *Cluster) RestartSink() {
 	c.t.Helper()
-	c.Sink = c.start("logsink", "", c.NATS.URL(), "--data", c.data)
+	c.Sink = c.start("logsink", "", c.BusURL(), "--data", c.data)
 	c.Sink.AwaitLog(`"msg":"started"`, startWithin)
 }
 
@@ -146,7 +158,7 @@ func (c *Cluster) AddWorker(natsURL string) *Worker {
 // AddIngress starts another ingress and waits until it listens.
 func (c *Cluster) AddIngress() *Gateway {
 	c.t.Helper()
-	return c.AddIngressAt(c.NATS.URL())
+	return c.AddIngressAt(c.BusURL())
 }
 
 // AddIngressAt is AddIngress for one that reaches NATS at the given address.

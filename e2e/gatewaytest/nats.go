@@ -30,16 +30,30 @@ func StartNATS(t testing.TB) *NATS {
 // JetStream in a folder of its own.
 func StartNATSWith(t testing.TB, opts server.Options) *NATS {
 	t.Helper()
+	n := newNATS(t, opts)
+	n.awaitReady()
+	n.opts.Port = n.ns.Addr().(*net.TCPAddr).Port
+	return n
+}
+
+// newNATS starts a server and does not wait until it is ready.
+func newNATS(t testing.TB, opts server.Options) *NATS {
+	t.Helper()
 	opts.Host, opts.Port, opts.JetStream, opts.StoreDir, opts.NoSigs = "127.0.0.1", server.RANDOM_PORT, true, t.TempDir(), true
 	n := &NATS{t: t, opts: opts}
-	n.Start()
-	n.opts.Port = n.ns.Addr().(*net.TCPAddr).Port
+	n.launch()
 	t.Cleanup(n.Stop)
 	return n
 }
 
 // Start starts the server, again on the same port and files after a Stop.
 func (n *NATS) Start() {
+	n.t.Helper()
+	n.launch()
+	n.awaitReady()
+}
+
+func (n *NATS) launch() {
 	n.t.Helper()
 	opts := n.opts
 	ns, err := server.NewServer(&opts)
@@ -48,7 +62,11 @@ func (n *NATS) Start() {
 	}
 	n.ns = ns
 	ns.Start()
-	if !ns.ReadyForConnections(10 * time.Second) {
+}
+
+func (n *NATS) awaitReady() {
+	n.t.Helper()
+	if !n.ns.ReadyForConnections(10 * time.Second) {
 		n.t.Fatal("NATS was not ready within 10 s")
 	}
 }

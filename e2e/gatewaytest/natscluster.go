@@ -1,0 +1,110 @@
+package gatewaytest
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// NATSCluster is three NATS servers with replicated JetStream, on local ports.
+// They end with the test.
+type NATSCluster struct {
+	Nodes []*NATS
+	t     testing.TB
+}
+
+// StartNATSCluster starts the servers and waits until they have a leader.
+func StartNATSCluster(t testing.TB) *NATSCluster {
+	t.Helper()
+	c := &NATSCluster{t: t}
+	var routes []*url.URL
+	for range 3 {
+		routes = append(routes, &url.URL{Scheme: "nats", Host: "127.0.0.1:" + strconv.Itoa(freePort(t))})
+	}
+	for i, own := range routes {
+		port, _ := strconv.Atoi(own.Port())
+		c.Nodes = append(c.Nodes, newNATS(t, server.Options{ServerName: "nats-" + strconv.Itoa(i+1), NoFastProducerStall: true, Routes: routes,
+			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: port}}))
+	}
+	for _, n := range c.Nodes {
+		n.awaitReady()
+		n.opts.Port = n.ns.Addr().(*net.TCPAddr).Port
+	}
+	c.Await(startWithin)
+	return c
+}
+
+// freePort is a port that nobody listens on: the servers must know each other's
+// before they start.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// URL lists the addresses of all servers.
+func (c *NATSCluster) URL() string {
+	var all []string
+	for _, n := range c.Nodes {
+		all = append(all, "nats://"+net.JoinHostPort("127.0.0.1", strconv.Itoa(n.opts.Port)))
+	}
+	return strings.Join(all, ",")
+}
+
+func (c *NATSCluster) urlOf(string) string { return c.URL() }
+
+// Leader is the server that leads a stream.
+func (c *NATSCluster) Leader(stream string) *NATS {
+	c.t.Helper()
+	nc, err := nats.Connect(c.URL())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(c.t.Context(), startWithin)
+	defer stop()
+	s, err := js.Stream(ctx, stream)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	info := s.CachedInfo()
+	if info.Cluster == nil || len(info.Cluster.Replicas) != len(c.Nodes)-1 {
+		c.t.Fatalf("stream %s is on %+v, want on all servers", stream, info.Cluster)
+	}
+	for _, n := range c.Nodes {
+		if n.opts.ServerName == info.Cluster.Leader {
+			return n
+		}
+	}
+	c.t.Fatalf("stream %s has no leader", stream)
+	return nil
+}
+
+// Await waits until every server has caught up with the others.
+func (c *NATSCluster) Await(within time.Duration) {
+	c.t.Helper()
+	Await(c.t, within, "the NATS servers to agree", func() bool {
+		for _, n := range c.Nodes {
+			if !n.ns.JetStreamIsCurrent() {
+				return false
+			}
+		}
+		return true
+	})
+}
