@@ -4,4 +4,7 @@
 //
 //	npm ci --prefix e2e/node
 //	go test -tags node ./e2e
+//
+// All start their gateways with gatewaytest; transcript is a provider that plays
+// a scripted conversation and judges what it is sent.
 package e2e
