@@ -5,9 +5,7 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-# Without grpcnotrace the binary is a fifth larger: gRPC's tracing pages bring
-# html/template, and that every method of every type.
-RUN CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags "-s -w" -o /out/model-proxy ./cmd/model-proxy \
+RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o /out/model-proxy ./cmd/model-proxy \
     && mkdir -p /out/data /out/app /out/tmp && chmod 1777 /out/tmp
 
 FROM scratch

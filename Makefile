@@ -7,7 +7,7 @@ run: ## the gateway in front of a simulated provider
 	go run ./cmd/model-proxy run --demo
 
 build:
-	CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags "-s -w" -o bin/model-proxy ./cmd/model-proxy
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/model-proxy ./cmd/model-proxy
 
 test: e2e/node/node_modules e2e/clickhouse/engine/node_modules chromium deploytools ## everything: Go, the official JavaScript SDKs, ClickHouse, the pages in a browser
 	@[ -n "$$CORPUS" ] || echo "CORPUS is not set: the sweeps over recorded traffic do not run"
