@@ -17,8 +17,8 @@ import (
 // Version of the bus protocol. Until 1.0 both ends must be of the same.
 const Version = 1
 
-// ErrVersion is returned for a job from a gateway of another version.
-var ErrVersion = errors.New("job is of another bus version")
+// ErrVersion is returned for a job or a stream of a gateway of another version.
+var ErrVersion = errors.New("another version of the bus")
 
 // Job is one admitted request on the bus. It is not changed after Submit.
 type Job struct {

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -40,6 +41,10 @@ func (c *Conn) keep(ctx context.Context, back <-chan struct{}, also func(context
 		for ctx.Err() == nil {
 			err := c.restore(ctx, also)
 			if err == nil {
+				break
+			}
+			if errors.Is(err, ErrVersion) { // to try again does not help
+				c.cfg.Log.Error("streams not restored", "error", err)
 				break
 			}
 			c.cfg.Log.Debug("streams not restored yet", "error", err)
