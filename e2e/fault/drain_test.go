@@ -120,3 +120,50 @@ func TestDrainRoles(t *testing.T) {
 		checkRecorded(t, c.Gateway, "stream-"+strconv.Itoa(i))
 	}
 }
+
+// Every process of a cluster is replaced in turn by one with a newer
+// configuration, while streams run and requests come: none is cut or refused.
+func TestRollingRestart(t *testing.T) {
+	t.Parallel()
+	u := gatewaytest.NewUpstream(t, mock.Options{Fault: mock.Fault{Delay: 20 * time.Millisecond, Chunks: 250}})
+	c := gatewaytest.NewCluster(t, u, gatewaytest.Setup{}, 2)
+	open := openStreams(t, c.Gateway, 6)
+	old := append([]*gatewaytest.Worker{}, c.Workers...)
+	c.Change(func(s *gatewaytest.Setup) {
+		s.Files = map[string]gatewaytest.JSON{"models/newer.json": gatewaytest.Model("newer", "openai")}
+	})
+	serves := func(g *gatewaytest.Gateway, model, after string) {
+		t.Helper()
+		if a := g.Do(t, gatewaytest.Protocols[0].Of(model).Plain("new")); a.Status != 200 {
+			t.Errorf("after %s: got %d: %s", after, a.Status, a.Body)
+		}
+	}
+	for _, w := range old {
+		c.AddWorker(c.BusURL()).AwaitLog(`"msg":"started"`, patience)
+		w.Signal(syscall.SIGTERM)
+		w.AwaitLog("draining", soon)
+		serves(c.Gateway, "gpt", "a worker")
+	}
+	c.Sink.Signal(syscall.SIGTERM)
+	if code := c.Sink.ExitCode(soon); code != 0 {
+		t.Errorf("exit code of the sink: %d, want 0", code)
+	}
+	c.RestartSink()
+	serves(c.Gateway, "gpt", "the sink")
+	newer := c.AddIngress()
+	c.Signal(syscall.SIGTERM)
+	serves(newer, "newer", "the ingress")
+	for i, s := range open {
+		if got, err := s.Rest(); err != nil || !gatewaytest.Protocols[i%2].Ended(got) {
+			t.Errorf("stream %d: %v, %d bytes, properly ended %t", i, err, len(got), gatewaytest.Protocols[i%2].Ended(got))
+		}
+	}
+	for _, p := range []*gatewaytest.Process{old[0].Process, old[1].Process, c.Process} {
+		if code := p.ExitCode(soon); code != 0 {
+			t.Errorf("exit code %d, want 0", code)
+		}
+	}
+	for i := range open {
+		checkRecorded(t, c.Gateway, "stream-"+strconv.Itoa(i))
+	}
+}

@@ -121,6 +121,9 @@ func (c *Cluster) start(role, servedBy, natsURL string, flags ...string) *Proces
 // BusURL is the address of the cluster's NATS servers.
 func (c *Cluster) BusURL() string { return c.bus.URL() }
 
+// Change changes the setup of the processes that are started from now on.
+func (c *Cluster) Change(f func(*Setup)) { f(&c.setup) }
+
 // Config writes a folder of the configuration and returns it.
 func (c *Cluster) Config() string { return c.setup.write(c.t, c.u.URL, "") }
 
