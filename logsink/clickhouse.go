@@ -20,7 +20,7 @@ import (
 
 const (
 	chDatabase = "model_proxy" // where the address names none
-	chEnough   = 5000          // rows that are worth an insert
+	chEnough   = 20_000        // rows that are worth an insert: ten thousand in each of two tables
 	chWait     = time.Second   // for as many
 	chWithin   = 30 * time.Second
 )

@@ -24,13 +24,13 @@ import (
 func TestMain(m *testing.M) { os.Exit(chtest.Main(m, (*testing.M).Run)) }
 
 // openClickHouse opens a store in a database of its own.
-func openClickHouse(t *testing.T, ch *chtest.Server, js jetstream.JetStream) (store *ClickHouse, db, dsn string) {
+func openClickHouse(t testing.TB, ch *chtest.Server, js jetstream.JetStream) (store *ClickHouse, db, dsn string) {
 	t.Helper()
 	db, dsn = ch.Database()
 	return reopen(t, dsn, js), db, dsn
 }
 
-func reopen(t *testing.T, dsn string, js jetstream.JetStream) *ClickHouse {
+func reopen(t testing.TB, dsn string, js jetstream.JetStream) *ClickHouse {
 	t.Helper()
 	s, err := OpenClickHouse(dsn, js, 1, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {
@@ -45,7 +45,7 @@ func reopen(t *testing.T, dsn string, js jetstream.JetStream) *ClickHouse {
 }
 
 // wantOnce compares the rows of each table, and each rollup with them.
-func wantOnce(t *testing.T, ch *chtest.Server, db string, requests, attempts int) {
+func wantOnce(t testing.TB, ch *chtest.Server, db string, requests, attempts int) {
 	t.Helper()
 	got := ch.MustExec(strings.ReplaceAll(`SELECT (SELECT count() FROM DB.requests), (SELECT uniqExact(job_id) FROM DB.requests),
 		(SELECT count() FROM DB.attempts), (SELECT uniqExact(job_id, attempt) FROM DB.attempts),
@@ -187,7 +187,7 @@ func TestClickHouseAnswersAsSQLiteDoes(t *testing.T) {
 var near = cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) <= max(12, 0.02*max(a, b)) })
 
 // begin makes s the writer until the test's end.
-func begin(t *testing.T, s store) {
+func begin(t testing.TB, s store) {
 	t.Helper()
 	if err := s.lead(t.Context()); err != nil {
 		t.Fatal(err)

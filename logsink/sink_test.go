@@ -25,7 +25,7 @@ type everyoneLives struct{}
 func (everyoneLives) Silence(string) time.Duration { return 0 }
 
 // logServer runs NATS with the stream LOG and its consumer.
-func logServer(t *testing.T) (jetstream.JetStream, jetstream.Consumer) {
+func logServer(t testing.TB) (jetstream.JetStream, jetstream.Consumer) {
 	t.Helper()
 	srv, err := server.NewServer(&server.Options{DontListen: true, JetStream: true, StoreDir: t.TempDir(), NoSigs: true})
 	if err != nil {
@@ -126,9 +126,9 @@ func counts(t *testing.T, s *SQLite) (n struct{ Requests, Attempts, Open int }) 
 
 // until runs a Sink until done says that it has done enough, asked between
 // batches.
-func until(t *testing.T, c Config, done func(Stats) bool) Stats {
+func until(t testing.TB, c Config, done func(Stats) bool) Stats {
 	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer stop()
 	w := &watched{Source: c.Source, between: make(chan struct{}, 1)}
 	c.Source = w

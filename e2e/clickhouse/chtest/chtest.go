@@ -198,6 +198,25 @@ func (s *Server) signal(sig os.Signal) {
 	}
 }
 
+// ProcessorTime is what the server has used so far.
+func (s *Server) ProcessorTime() time.Duration {
+	s.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // after the program's name
+	var ticks time.Duration
+	for _, f := range strings.Fields(rest)[11:13] { // user and system time, in hundredths of a second
+		n, err := strconv.Atoi(f)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		ticks += time.Duration(n)
+	}
+	return ticks * 10 * time.Millisecond
+}
+
 // MustExec runs one statement and returns what it answers, without the last
 // line's end.
 func (s *Server) MustExec(statement string) string {
