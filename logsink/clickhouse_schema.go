@@ -86,10 +86,11 @@ func chTables() []chTable {
 
 // rollupTables are the sums. Those by client hold counters only: they have so
 // many keys that a digest for each would cost more than it saves. Digests stand
-// where few keys do, by model and provider.
+// where few keys do, by model and provider, and with them the same counters, of
+// which there are fewer to add up.
 func rollupTables() []chTable {
 	counters := moments + words("client_id", "model", "provider", "upstream_model", "key_fp") + sums(usageSums)
-	digests := moments + words("model", "provider", "upstream_model") + sums(perfSums) +
+	digests := moments + words("model", "provider", "upstream_model") + sums(usageSums) +
 		",\nlatency AggregateFunction(quantilesTDigest(0.5, 0.95, 0.99), Float64) CODEC(ZSTD(1))" +
 		",\nttft AggregateFunction(quantilesTDigestIf(0.5, 0.95, 0.99), Float64, UInt8) CODEC(ZSTD(1))"
 	calls := moments + words("provider", "upstream_model", "key_fp", "outcome", "action") + ",\nstatus Int64" + sums(callSums)
@@ -128,7 +129,6 @@ var (
 	}
 	usageSums = slices.Concat([]sum{{"requests", "toInt64(count())"}, {"errors", "toInt64(countIf(outcome != 'ok'))"}}, tokenSums,
 		[]sum{{"bytes_in", "sum(bytes_in)"}, {"bytes_out", "sum(bytes_out)"}})
-	perfSums = []sum{{"requests", "toInt64(count())"}, {"errors", "toInt64(countIf(outcome != 'ok'))"}, {"completion_tokens", "sum(completion_tokens)"}}
 	callSums = slices.Concat([]sum{{"attempts", "toInt64(count())"}}, tokenSums)
 )
 
@@ -173,9 +173,9 @@ func rollupViews() []rollupView {
 	return []rollupView{
 		{"usage_1h", "requests", "toStartOfHour(toDateTime(time, 'UTC')) AS t, " + byClient + fromRows(usageSums), "t, " + byClient},
 		{"usage_1d", "usage_1h", day + byClient + fromSums(usageSums), "t, " + byClient},
-		{"perf_1m", "requests", "toStartOfMinute(toDateTime(time, 'UTC')) AS t, " + byModel + fromRows(perfSums) + digestRows, "t, " + byModel},
-		{"perf_1h", "perf_1m", "toStartOfHour(t) AS t, " + byModel + fromSums(perfSums) + digestMore, "t, " + byModel},
-		{"perf_1d", "perf_1h", day + byModel + fromSums(perfSums) + digestMore, "t, " + byModel},
+		{"perf_1m", "requests", "toStartOfMinute(toDateTime(time, 'UTC')) AS t, " + byModel + fromRows(usageSums) + digestRows, "t, " + byModel},
+		{"perf_1h", "perf_1m", "toStartOfHour(t) AS t, " + byModel + fromSums(usageSums) + digestMore, "t, " + byModel},
+		{"perf_1d", "perf_1h", day + byModel + fromSums(usageSums) + digestMore, "t, " + byModel},
 		{"attempts_1h", "attempts", "toStartOfHour(toDateTime(time, 'UTC')) AS t, " + byCall + fromRows(callSums), "t, " + byCall},
 	}
 }

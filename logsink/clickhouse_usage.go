@@ -18,6 +18,11 @@ type chGrouping struct {
 	inDigests    bool
 }
 
+// inDigests reports whether the rollups with digests know all groups.
+func inDigests(groups []chGrouping) bool {
+	return !slices.ContainsFunc(groups, func(g chGrouping) bool { return !g.inDigests })
+}
+
 var chGroupings = map[string]chGrouping{
 	"client":   {"client_id", "client_id", false},
 	"model":    {"model", "model", true},
@@ -48,7 +53,8 @@ func spans(from time.Time, byHour bool) []span {
 		day = day.Add(24 * time.Hour)
 	}
 	list := []span{
-		{where: fmt.Sprintf("job_id >= '%s' AND time >= fromUnixTimestamp64Micro(%d, 'UTC') AND time < toDateTime64(%d, 6, 'UTC')", firstJob(from), from.UnixMicro(), hour.Unix())},
+		{where: fmt.Sprintf("job_id >= '%s' AND job_id < '%s' AND time >= fromUnixTimestamp64Micro(%d, 'UTC') AND time < toDateTime64(%d, 6, 'UTC')",
+			firstJob(from), firstJob(hour.Add(2*time.Hour)), from.UnixMicro(), hour.Unix())},
 	}
 	if byHour {
 		return append(list, span{hours: true, where: fmt.Sprintf("t >= toDateTime(%d, 'UTC')", hour.Unix())})
@@ -117,13 +123,17 @@ var usageColumns = slices.Concat([]string{"requests", "errors"}, names(tokenColu
 
 // usageSums adds up what rows and rollups hold, for each group.
 func (r *chReader) usageSums(ctx context.Context, groups []chGrouping, parts []span) ([]grouped, error) {
+	rollup := "perf"
+	if !inDigests(groups) {
+		rollup = "usage"
+	}
 	var selects []string
 	for _, p := range parts {
 		what := chKeys(groups, p) + strings.TrimPrefix(fromSums(usageSums), ", ")
 		if !p.days && !p.hours {
 			what = chKeys(groups, p) + strings.TrimPrefix(fromRows(usageSums), ", ")
 		}
-		selects = append(selects, fmt.Sprintf("SELECT %s FROM %s.%s AS r WHERE %s GROUP BY ALL", what, r.db, p.rollup("usage"), p.where))
+		selects = append(selects, fmt.Sprintf("SELECT %s FROM %s.%s AS r WHERE %s GROUP BY ALL", what, r.db, p.rollup(rollup), p.where))
 	}
 	what := ""
 	for _, name := range usageColumns[:len(usageColumns)-1] {
@@ -181,24 +191,11 @@ var percentileNames = figures[len(usageColumns) : len(figures)-1]
 
 // percentiles computes those of each group, from digests where they know it.
 func (r *chReader) percentiles(ctx context.Context, groups []chGrouping, from time.Time, byHour bool) (map[string][]any, error) {
-	parts := spans(from, byHour)
-	if slices.ContainsFunc(groups, func(g chGrouping) bool { return !g.inDigests }) {
-		where := "true"
-		if !from.IsZero() {
-			where = fmt.Sprintf("job_id >= '%s' AND time >= fromUnixTimestamp64Micro(%d, 'UTC')", firstJob(from), from.UnixMicro())
-		}
-		parts = []span{{where: where}}
+	text := r.fromDigests(groups, spans(from, byHour))
+	if !inDigests(groups) {
+		text = r.fromRows(groups, from)
 	}
-	var selects []string
-	for _, p := range parts {
-		digest := digestMore
-		if !p.days && !p.hours {
-			digest = digestRows
-		}
-		selects = append(selects, fmt.Sprintf("SELECT %s%s FROM %s.%s WHERE %s GROUP BY ALL", chKeys(groups, p), strings.TrimPrefix(digest, ", "), r.db, p.rollup("perf"), p.where))
-	}
-	rows, err := r.query(ctx, fmt.Sprintf(`SELECT %squantilesTDigestMerge(0.5, 0.95, 0.99)(latency), quantilesTDigestIfMerge(0.5, 0.95, 0.99)(ttft) FROM (%s) %s`,
-		keyNames(groups), strings.Join(selects, " UNION ALL "), groupAndOrder(groups)))
+	rows, err := r.query(ctx, text)
 	if err != nil {
 		return nil, err
 	}
@@ -217,6 +214,30 @@ func (r *chReader) percentiles(ctx context.Context, groups []chGrouping, from ti
 		found[strings.Join(key, "\x00")] = []any{known(latency[0]), known(latency[1]), known(latency[2]), known(ttft[0]), known(ttft[1])}
 	}
 	return found, rows.Err()
+}
+
+// fromDigests is the query for percentiles that merges digests.
+func (r *chReader) fromDigests(groups []chGrouping, parts []span) string {
+	var selects []string
+	for _, p := range parts {
+		digest := digestMore
+		if !p.days && !p.hours {
+			digest = digestRows
+		}
+		selects = append(selects, fmt.Sprintf("SELECT %s%s FROM %s.%s WHERE %s GROUP BY ALL", chKeys(groups, p), strings.TrimPrefix(digest, ", "), r.db, p.rollup("perf"), p.where))
+	}
+	return fmt.Sprintf("SELECT %squantilesTDigestMerge(0.5, 0.95, 0.99)(latency), quantilesTDigestIfMerge(0.5, 0.95, 0.99)(ttft) FROM (%s) %s",
+		keyNames(groups), strings.Join(selects, " UNION ALL "), groupAndOrder(groups))
+}
+
+// fromRows is the query for percentiles that reads rows.
+func (r *chReader) fromRows(groups []chGrouping, from time.Time) string {
+	where := "true"
+	if !from.IsZero() {
+		where = fmt.Sprintf("job_id >= '%s' AND time >= fromUnixTimestamp64Micro(%d, 'UTC')", firstJob(from), from.UnixMicro())
+	}
+	return fmt.Sprintf("SELECT %squantilesTDigest(0.5, 0.95, 0.99)(total_ms), quantilesTDigestIf(0.5, 0.95, 0.99)(ttft_ms, ttft_ms > 0) FROM %s.requests WHERE %s %s",
+		chKeys(groups, span{}), r.db, where, groupAndOrder(groups))
 }
 
 // known is a percentile, nil if there was nothing to compute it from.
