@@ -89,12 +89,12 @@ func chTables() []chTable {
 // where few keys do, by model and provider, and with them the same counters, of
 // which there are fewer to add up.
 func rollupTables() []chTable {
-	counters := moments + words("client_id", "model", "provider", "upstream_model", "key_fp") + sums(usageSums)
+	counters := moments + words("client_id", "model", "provider", "upstream_model") + sums(usageSums)
 	digests := moments + words("model", "provider", "upstream_model") + sums(usageSums) +
 		",\nlatency AggregateFunction(quantilesTDigest(0.5, 0.95, 0.99), Float64) CODEC(ZSTD(1))" +
 		",\nttft AggregateFunction(quantilesTDigestIf(0.5, 0.95, 0.99), Float64, UInt8) CODEC(ZSTD(1))"
 	calls := moments + words("provider", "upstream_model", "key_fp", "outcome", "action") + ",\nstatus Int64" + sums(callSums)
-	const byClient, byModel = "client_id, model, provider, upstream_model, key_fp, t", "model, provider, upstream_model, t"
+	const byClient, byModel = "client_id, model, provider, upstream_model, t", "model, provider, upstream_model, t"
 	return []chTable{
 		{name: "usage_1h", columns: counters, engine: "AggregatingMergeTree", order: byClient, partition: "toYYYYMM(t)", ttl: ttl("t", hourDays)},
 		{name: "usage_1d", columns: counters, engine: "AggregatingMergeTree", order: byClient, partition: "toYear(t)"},
@@ -165,7 +165,7 @@ const (
 
 func rollupViews() []rollupView {
 	const (
-		byClient = "client_id, model, provider, upstream_model, key_fp"
+		byClient = "client_id, model, provider, upstream_model"
 		byModel  = "model, provider, upstream_model"
 		byCall   = "provider, upstream_model, key_fp, outcome, action, status"
 		day      = "toDateTime(toStartOfDay(t), 'UTC') AS t, "

@@ -14,7 +14,7 @@ import (
 // chGrouping is how Usage groups by one name: in the rows and in the rollups.
 // The rollups with digests do not know every one.
 type chGrouping struct {
-	rows, rollup string
+	rows, rollup string // "" if no rollup knows it
 	inDigests    bool
 }
 
@@ -27,7 +27,7 @@ var chGroupings = map[string]chGrouping{
 	"client":   {"client_id", "client_id", false},
 	"model":    {"model", "model", true},
 	"provider": {"provider", "provider", true},
-	"key":      {"key_fp", "key_fp", false},
+	"key":      {"key_fp", "", false},
 	"day":      {"formatDateTime(time, '%F', 'UTC')", "formatDateTime(t, '%F', 'UTC')", true},
 	"hour":     {"formatDateTime(time, '%FT%H:00:00Z', 'UTC')", "formatDateTime(t, '%FT%H:00:00Z', 'UTC')", true},
 }
@@ -76,8 +76,8 @@ func (s span) rollup(name string) string {
 }
 
 // Usage adds up rollups, and rows only for what is left of the first hour. The
-// percentiles of what no digest knows, clients and keys, come from all rows; those
-// of digests are within a percent.
+// percentiles of what no digest knows, clients and keys, come from all rows, and so
+// do the sums of keys; percentiles of digests are within a percent.
 func (r *chReader) Usage(ctx context.Context, by []string, from time.Time) (*Rows, error) {
 	var groups []chGrouping
 	for _, name := range by {
@@ -92,7 +92,7 @@ func (r *chReader) Usage(ctx context.Context, by []string, from time.Time) (*Row
 	if err := r.check(ctx); err != nil {
 		return nil, fmt.Errorf("query usage: %w", err)
 	}
-	sums, err := r.usageSums(ctx, groups, spans(from, slices.Contains(by, "hour")))
+	sums, err := r.usageSums(ctx, groups, from, spans(from, slices.Contains(by, "hour")))
 	if err != nil {
 		return nil, fmt.Errorf("query usage: %w", err)
 	}
@@ -122,10 +122,13 @@ type grouped struct {
 var usageColumns = slices.Concat([]string{"requests", "errors"}, names(tokenColumns), []string{"cost_nano_usd"})
 
 // usageSums adds up what rows and rollups hold, for each group.
-func (r *chReader) usageSums(ctx context.Context, groups []chGrouping, parts []span) ([]grouped, error) {
+func (r *chReader) usageSums(ctx context.Context, groups []chGrouping, from time.Time, parts []span) ([]grouped, error) {
 	rollup := "perf"
 	if !inDigests(groups) {
 		rollup = "usage"
+	}
+	if slices.ContainsFunc(groups, func(g chGrouping) bool { return g.rollup == "" }) {
+		parts = []span{{where: rowsSince(from)}}
 	}
 	var selects []string
 	for _, p := range parts {
@@ -230,14 +233,18 @@ func (r *chReader) fromDigests(groups []chGrouping, parts []span) string {
 		keyNames(groups), strings.Join(selects, " UNION ALL "), groupAndOrder(groups))
 }
 
+// rowsSince selects the rows since a time.
+func rowsSince(from time.Time) string {
+	if from.IsZero() {
+		return "true"
+	}
+	return fmt.Sprintf("job_id >= '%s' AND time >= fromUnixTimestamp64Micro(%d, 'UTC')", firstJob(from), from.UnixMicro())
+}
+
 // fromRows is the query for percentiles that reads rows.
 func (r *chReader) fromRows(groups []chGrouping, from time.Time) string {
-	where := "true"
-	if !from.IsZero() {
-		where = fmt.Sprintf("job_id >= '%s' AND time >= fromUnixTimestamp64Micro(%d, 'UTC')", firstJob(from), from.UnixMicro())
-	}
 	return fmt.Sprintf("SELECT %squantilesTDigest(0.5, 0.95, 0.99)(total_ms), quantilesTDigestIf(0.5, 0.95, 0.99)(ttft_ms, ttft_ms > 0) FROM %s.requests WHERE %s %s",
-		chKeys(groups, span{}), r.db, where, groupAndOrder(groups))
+		chKeys(groups, span{}), r.db, rowsSince(from), groupAndOrder(groups))
 }
 
 // known is a percentile, nil if there was nothing to compute it from.
