@@ -167,6 +167,19 @@ func (s *Server) Kill() {
 	s.cmd = nil
 }
 
+// Revive starts the server again if it has ended by itself: the engine aborts now
+// and then when a client is killed in the middle of an insert.
+func (s *Server) Revive() {
+	s.t.Helper()
+	select {
+	case <-s.ended:
+		s.t.Logf("ClickHouse ended by itself (%v) and is started again", s.cmd.ProcessState)
+		_ = s.stdin.Close()
+		s.Restart()
+	default:
+	}
+}
+
 // Restart starts the server again after Kill, with the same data and ports.
 func (s *Server) Restart() {
 	s.t.Helper()
