@@ -154,8 +154,11 @@ type run struct {
 	looked    time.Time
 }
 
-// serve moves entries until ctx ends.
+// serve moves entries until ctx ends. What it has in hand then, and what stands
+// in LOG by then, it still stores: those who stopped before the sink count on it.
 func (r *run) serve(ctx context.Context) error {
+	work, stop := outliving(ctx)
+	defer stop()
 	start, err := r.store.load(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -168,40 +171,67 @@ func (r *run) serve(ctx context.Context) error {
 			r.log.Error("unreadable open entry passed over", "job_id", e.job, "error", err)
 		}
 	}
-	stored := r.acknowledge(ctx, start.acks)
+	r.acknowledge(work, start.acks)
 	for ctx.Err() == nil {
 		messages, full, err := r.gather(ctx)
 		if err != nil {
 			return err
 		}
-		if stored, err = r.settle(ctx, messages, full); err != nil {
+		if err := r.settle(work, messages, full); err != nil {
 			return err
 		}
 	}
-	if !stored || errors.Is(context.Cause(ctx), errSuperseded) {
-		return nil // the next sink will do the rest
-	}
-	return r.finish(ctx)
+	return r.finish(work)
 }
 
 // finishWithin bounds what a sink does after it was told to stop.
 const finishWithin = 5 * time.Second
 
-// finish stores what stands in LOG already: those who stopped before the sink
-// count on it. What comes later, or takes too long, waits for the next sink.
+// outliving is a context that ends finishWithin after ctx does, and with it if
+// another sink has taken over: then that one does the rest.
+func outliving(ctx context.Context) (work context.Context, stop func()) {
+	work, end := context.WithCancel(context.WithoutCancel(ctx))
+	last := time.AfterFunc(finishWithin, end)
+	last.Stop()
+	forget := context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), errSuperseded) {
+			end()
+			return
+		}
+		last.Reset(finishWithin)
+	})
+	return work, func() {
+		forget()
+		last.Stop()
+		end()
+	}
+}
+
+// finish stores what LOG holds. What comes later, or takes too long, waits for
+// the next sink.
 func (r *run) finish(ctx context.Context) error {
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), finishWithin)
-	defer stop()
 	for ctx.Err() == nil {
 		messages, _, err := r.gather(ctx)
-		if err != nil || len(messages) == 0 {
-			return err // empty or unreachable: either way there is no more to do
+		if err != nil {
+			return err
 		}
-		if _, err := r.settle(ctx, messages, true); err != nil {
+		if len(messages) == 0 && !r.unread(ctx) {
+			return nil
+		}
+		if err := r.settle(ctx, messages, true); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// unread reports whether LOG holds what a busy server has not handed out yet.
+// It does not if LOG cannot be reached.
+func (r *run) unread(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, lookWait)
+	defer cancel()
+	state, err := r.source.State(ctx)
+	return err == nil && state.Unread > 0
 }
 
 // gather fetches messages until they are enough for the store or its wait is
@@ -231,27 +261,27 @@ func (r *run) gather(ctx context.Context) (all []Message, full bool, err error) 
 	}
 }
 
-// settle stores what the messages came to and acknowledges them. It has not
-// stored it if ctx ended while the store was away.
-func (r *run) settle(ctx context.Context, messages []Message, full bool) (stored bool, err error) {
+// settle stores what the messages came to and acknowledges them, unless ctx
+// ends while the store or LOG is away: then they come again.
+func (r *run) settle(ctx context.Context, messages []Message, full bool) error {
 	now := time.Now()
 	b := r.tracker.cut(now)
 	for _, m := range messages {
 		b.acks = append(b.acks, m.Reply)
 	}
-	if stored, err = r.commit(ctx, b); !stored {
-		return false, err
+	if stored, err := r.commit(ctx, b); !stored {
+		return err
 	}
 	acks := b.acks
 	b.reset()
 	if !r.acknowledge(ctx, acks) {
-		return false, nil
+		return nil
 	}
 	if now.Sub(r.looked) >= sweepEvery {
 		r.looked = now
 		r.look(ctx, len(messages), full, now)
 	}
-	return true, nil
+	return nil
 }
 
 // acknowledge tells LOG that messages are stored, until LOG has heard it: what

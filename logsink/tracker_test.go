@@ -21,6 +21,8 @@ type fakeBus struct {
 	queue  []Message
 	unread uint64 // messages that State claims besides the queue
 	away   bool
+	slow   bool // every second fetch brings nothing, the others one message
+	odd    bool // the last fetch brought nothing
 	died   map[string]time.Time
 }
 
@@ -31,12 +33,19 @@ func (f *fakeBus) Fetch(ctx context.Context, _ int, wait time.Duration) ([]Messa
 	if f.away {
 		return nil, nil // a lost connection looks like silence
 	}
-	messages := f.queue
-	f.queue = nil
+	n := len(f.queue)
+	if f.slow {
+		f.odd = !f.odd
+		if n = min(n, 1); f.odd {
+			n = 0
+		}
+	}
+	messages := f.queue[:n]
+	f.queue = f.queue[n:]
 	return messages, nil
 }
 
-func (f *fakeBus) Ack(context.Context, []string) error { return nil }
+func (f *fakeBus) Ack(ctx context.Context, _ []string) error { return ctx.Err() }
 
 func (f *fakeBus) State(context.Context) (State, error) {
 	f.mu.Lock()
@@ -44,7 +53,7 @@ func (f *fakeBus) State(context.Context) (State, error) {
 	if f.away {
 		return State{}, errors.New("no connection")
 	}
-	return State{Unacked: f.unread}, nil
+	return State{Unread: uint64(len(f.queue)), Unacked: f.unread}, nil
 }
 
 func (f *fakeBus) Silence(process string) time.Duration {
@@ -391,5 +400,22 @@ func TestAnsweredAttemptHasARowThoughItsWorkerDied(t *testing.T) {
 		s.send("w", late)
 		time.Sleep(time.Second)
 		s.want("j/1:ok j:ok/", "")
+	})
+}
+
+// A sink that is told to stop stores what LOG holds, however slowly it comes.
+func TestStoppedSinkLeavesNothingInLog(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := &scene{fakeBus: &fakeBus{died: map[string]time.Time{}, slow: true}, t: t}
+		s.start(dir)
+		synctest.Wait()
+		for _, job := range []string{"a", "b", "c"} {
+			s.send("i", requestEntry(job, usage.OK))
+		}
+		s.stop()
+		s.start(dir) // to look into the store
+		s.want("a:ok/ b:ok/ c:ok/", "")
+		s.stop()
 	})
 }
