@@ -11,7 +11,7 @@ build:
 
 test: e2e/node/node_modules e2e/clickhouse/engine/node_modules chromium deploytools ## everything: Go, the official JavaScript SDKs, ClickHouse, the pages in a browser
 	@[ -n "$$CORPUS" ] || echo "CORPUS is not set: the sweeps over recorded traffic do not run"
-	go test $(GOTESTFLAGS) -p 1 ./... # one package at a time: some tests hold the gateway to times
+	go test $(GOTESTFLAGS) -count 1 -p 1 ./... # one package at a time: some tests hold the gateway to times; none from the cache, which does not see the binary change
 	go test $(GOTESTFLAGS) -tags node ./e2e
 	go test $(GOTESTFLAGS) -tags clickhouse -run ClickHouse ./logsink
 	go test $(GOTESTFLAGS) -tags clickhouse ./e2e/clickhouse
