@@ -17,9 +17,10 @@ import (
 
 const (
 	keepAliveEvery = 15 * time.Second
-	stalledAfter   = 5 * time.Minute // a client that takes no byte for so long is cut
-	lingerFor      = 2 * time.Second // how long a cancelled job's own end is waited for
-	quickWrite     = 64 << 10        // a plain answer up to this size fits into the connection's buffers
+	stalledAfter   = 5 * time.Minute        // a client that takes no byte for so long is cut
+	lingerFor      = 2 * time.Second        // how long a cancelled job's own end is waited for
+	lateFor        = 250 * time.Millisecond // how long a worker's word is waited for that may have taken it meanwhile
+	quickWrite     = 64 << 10               // a plain answer up to this size fits into the connection's buffers
 )
 
 // answer is what the client has got so far.
@@ -270,15 +271,15 @@ func (q *request) outOfTime() {
 // own end is waited for, which says what was used.
 func (q *request) giveUp(e *llm.Error) {
 	outcome := usage.Error
-	switch {
-	case q.began:
+	if q.began {
 		outcome = usage.Incomplete
-	case e.Kind == llm.TimedOut && !q.call.Running():
-		outcome = usage.Expired
 	}
 	q.call.Cancel()
 	told := q.tell(e)
 	q.awaitEnd()
+	if e.Kind == llm.TimedOut && q.call.State().Attempts == 0 {
+		outcome = usage.Expired
+	}
 	q.finish(outcome, e)
 	if !told {
 		panic(http.ErrAbortHandler)
@@ -306,12 +307,18 @@ func (q *request) leave(outcome usage.Outcome, cause error) {
 	})
 }
 
-// awaitEnd waits for the end of a cancelled job.
+// awaitEnd waits for the end of a cancelled job, and a moment for the word of a
+// worker that took it just before.
 func (q *request) awaitEnd() {
-	if !q.call.Running() {
+	running := q.call.Running()
+	if !running && !q.call.Queued() {
 		return
 	}
-	patience := time.NewTimer(lingerFor)
+	wait := lateFor
+	if running {
+		wait = lingerFor
+	}
+	patience := time.NewTimer(wait)
 	defer patience.Stop()
 	for q.end == nil {
 		f, ok := q.call.Next()
@@ -321,6 +328,10 @@ func (q *request) awaitEnd() {
 		}
 		select {
 		case <-q.call.Ready():
+			if !running && q.call.Running() {
+				running = true
+				patience.Reset(lingerFor)
+			}
 		case <-patience.C:
 			return
 		}

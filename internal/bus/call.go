@@ -61,6 +61,7 @@ type Call struct {
 	held      int       // bytes of frames taken since the last credit was sent
 	granted   uint32    // credit limit last sent
 	committed bool      // the client got an answer byte
+	cancelled bool      // nobody wants it any more: a worker that takes it is told so
 	finished  bool      // an end was received or made up
 	lastFrame time.Time
 }
@@ -143,6 +144,7 @@ func (c *Call) Commit(f Frame) bool {
 func (c *Call) Cancel() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.cancelled = true
 	switch {
 	case c.finished:
 	case c.place == placeHeld:
@@ -152,6 +154,14 @@ func (c *Call) Cancel() {
 	case c.acked:
 		c.in.forget(c.queueSeq)
 	}
+}
+
+// Queued reports whether the job is in the queue, where a worker may be taking
+// it at this moment.
+func (c *Call) Queued() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.place == placeQueued
 }
 
 // Running reports whether a worker has the job.
@@ -240,6 +250,10 @@ func (c *Call) frame(msg []byte) {
 		return
 	}
 	c.noteLocked(&f)
+	if f.Accepted && c.cancelled { // it was taken too late to be stopped before
+		c.in.control(c.worker, c.run, []byte{ctlCancel})
+		c.signal()
+	}
 	if f.Head == nil && f.End == nil && f.Data == nil {
 		return
 	}
@@ -289,7 +303,7 @@ func (c *Call) ask(a asker) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.finished || c.committed:
+	case c.finished || c.committed || c.cancelled:
 		c.in.publish(a.reply, []byte{ctlCancel})
 	case c.grants >= maxGrants: // it ends whoever takes it
 		c.in.publish(a.reply, []byte{ctlCancel})
