@@ -166,11 +166,11 @@ func (p *puller) receive(hard context.Context, m *nats.Msg) {
 		return
 	}
 	p.s.offer()
-	go func() { // drain waits for it
+	w.hands.do(func() { // drain waits for it
 		defer p.s.offer()
 		defer w.release()
 		w.serve(r)
-	}()
+	})
 }
 
 // pendingIn is how many jobs waited behind this one, the last field of the

@@ -38,6 +38,7 @@ type Worker struct {
 	cfg   WorkerConfig
 	peers *peers // ingresses
 	out   *outbox
+	hands *hands
 	slots *slots
 
 	vigil    vigil
@@ -52,7 +53,7 @@ type Worker struct {
 
 // NewWorker joins the bus as a worker.
 func NewWorker(c *Conn, cfg WorkerConfig) *Worker {
-	w := &Worker{id: cfg.ID, conn: c, cfg: cfg, peers: newPeers(), out: newOutbox(c.nc.Publish), runs: map[uint32]*Run{}}
+	w := &Worker{id: cfg.ID, conn: c, cfg: cfg, peers: newPeers(), out: newOutbox(c.nc.Publish), hands: newHands(), runs: map[uint32]*Run{}}
 	w.slots = newSlots(w)
 	return w
 }
@@ -130,6 +131,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.drain(kill)
 	close(over)
 	<-watched
+	w.hands.close()
 	return nil
 }
 
