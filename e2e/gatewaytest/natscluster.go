@@ -27,7 +27,7 @@ func StartNATSCluster(t testing.TB) *NATSCluster {
 	c := &NATSCluster{t: t}
 	var routes []*url.URL
 	for range 3 {
-		routes = append(routes, &url.URL{Scheme: "nats", Host: "127.0.0.1:" + strconv.Itoa(freePort(t))})
+		routes = append(routes, &url.URL{Scheme: "nats", Host: "127.0.0.1:" + strconv.Itoa(FreePort(t))})
 	}
 	for i, own := range routes {
 		port, _ := strconv.Atoi(own.Port())
@@ -42,9 +42,9 @@ func StartNATSCluster(t testing.TB) *NATSCluster {
 	return c
 }
 
-// freePort is a port that nobody listens on: the servers must know each other's
-// before they start.
-func freePort(t testing.TB) int {
+// FreePort is a port that nobody listens on, for those who must know it before
+// they start.
+func FreePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -3,10 +3,10 @@ package seed_test
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -220,7 +220,7 @@ func TestRecords(t *testing.T) {
 // The flags of the predecessor's command line.
 func TestFlags(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := strconv.Itoa(gatewaytest.FreePort(t))
 	g := prepare(t)
 	g.launch(environment, "--host", "localhost", "--port", port, "--workers", "4", "--log-level", "debug", "--reload")
 	g.awaitAddress()
@@ -233,17 +233,6 @@ func TestFlags(t *testing.T) {
 	for path, want := range map[string]string{"/docs": "<title>", "/redoc": "<title>", "/openapi.json": `"openapi": "3.1.0"`, "/metrics": "go_goroutines", "/health": `"ok"`} {
 		g.do("GET", path, "").want(t, 200, want)
 	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 // Help and version, and no running gateway needed for either.

@@ -81,9 +81,7 @@ func (c *Call) Wait() { <-c.ready }
 func (c *Call) Ready() <-chan struct{} { return c.ready }
 
 // Wake ends a Wait. It may be called by anyone at any time.
-func (c *Call) Wake() { c.signal() }
-
-func (c *Call) signal() {
+func (c *Call) Wake() {
 	select {
 	case c.ready <- struct{}{}:
 	default:
@@ -252,13 +250,13 @@ func (c *Call) frame(msg []byte) {
 	c.noteLocked(&f)
 	if f.Accepted && c.cancelled { // it was taken too late to be stopped before
 		c.in.control(c.worker, c.run, []byte{ctlCancel})
-		c.signal()
+		c.Wake()
 	}
 	if f.Head == nil && f.End == nil && f.Data == nil {
 		return
 	}
 	c.queue = append(c.queue, f)
-	c.signal()
+	c.Wake()
 }
 
 // noteLocked keeps what a frame tells of the job's way.
@@ -295,7 +293,7 @@ func (c *Call) failLocked(e *llm.Error) {
 	}
 	c.finishLocked()
 	c.queue = append(c.queue, Frame{run: c.run, End: &End{Err: e, Attempts: c.attempts}})
-	c.signal()
+	c.Wake()
 }
 
 // ask answers a worker that was given the job again and wants to run it.

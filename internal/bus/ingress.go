@@ -324,7 +324,7 @@ func (c *Call) refused(why Refusal) {
 	if c.run == 0 && !c.finished {
 		c.finishLocked()
 		c.queue = append(c.queue, Frame{End: &End{Err: e, Refused: why}})
-		c.signal()
+		c.Wake()
 	}
 }
 

@@ -22,6 +22,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"model-proxy/e2e/gatewaytest"
 )
 
 // Password is that of the user "app".
@@ -70,20 +72,9 @@ func Start(t testing.TB) *Server {
 	}
 	s := &Server{t: t, dir: filepath.Join(t.TempDir(), "data")}
 	t.Cleanup(s.Kill)
-	s.start(freePort(t), freePort(t))
+	// The engine could pick ports too, but others each time it listens again.
+	s.start(gatewaytest.FreePort(t), gatewaytest.FreePort(t))
 	return s
-}
-
-// freePort picks a port. The engine could do it too, but would take another one
-// each time it listens again.
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // start runs the engine on two ports.
