@@ -34,6 +34,8 @@ func (d *document) checkQuirks(path string, q llm.Quirks) {
 		{"developer_role", q.DeveloperRole, []string{"keep", "system"}},
 		{"reasoning_in", q.ReasoningIn, []string{"reasoning_content", "reasoning", "reasoning_details", "content-thinking-parts", "none"}},
 		{"reasoning_replay", q.ReasoningReplay, []string{"required", "allowed", "forbidden"}},
+		{"reasoning_fields", q.ReasoningFields, []string{"both", "content", "details", "none"}},
+		{"mid_system", q.MidSystem, []string{"hoist"}},
 		{"prefix_field", q.PrefixField, []string{"prefix", "continue_final_message", "none"}},
 	})
 }

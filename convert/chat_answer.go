@@ -70,11 +70,30 @@ func chatPartsOf(c *conversion, a *llm.Answer) chatParts {
 	return p
 }
 
-// placed gives citations the characters of the text they belong to.
+// thinkingFields are those of a message in which thinking is shown.
+type thinkingFields struct{ content, details bool }
+
+func (c *conversion) thinkingFields() thinkingFields {
+	switch c.x.target.Quirks.ReasoningFields {
+	case "content":
+		return thinkingFields{content: true}
+	case "details":
+		return thinkingFields{details: true}
+	case "none":
+		return thinkingFields{}
+	}
+	return thinkingFields{content: true, details: true}
+}
+
+// placed gives citations the characters of the text they belong to, those that
+// do not say themselves.
 func placed(notes []llm.Annotation, start, end int) []llm.Annotation {
 	out := make([]llm.Annotation, len(notes))
 	for i, n := range notes {
-		n.Start, n.End = start, end
+		if n.Start < 0 || n.End <= n.Start || n.End > end-start {
+			n.Start, n.End = 0, end-start
+		}
+		n.Start, n.End = n.Start+start, n.End+start
 		out[i] = n
 	}
 	return out
@@ -89,10 +108,11 @@ func appendChatMessage(o *build, c *conversion, a *llm.Answer) {
 		o.key("content").lit("null")
 	}
 	o.key("refusal").strOrNull(p.refusal)
-	if p.reasoning != "" {
+	shown := c.thinkingFields()
+	if p.reasoning != "" && shown.content {
 		o.key("reasoning_content").str(p.reasoning)
 	}
-	if len(p.thoughts) > 0 {
+	if len(p.thoughts) > 0 && shown.details {
 		o.key("reasoning_details").open('[')
 		for i, b := range p.thoughts {
 			appendDetail(o, b, i)

@@ -35,8 +35,8 @@ func readChatChoice(v []byte) (c chatChoice) {
 
 // chatDelta are the members of a delta, or of a message, that are read.
 type chatDelta struct {
-	content, refusal, calls, call, details []byte
-	reasoning                              [2][]byte // reasoning_content, reasoning
+	content, refusal, calls, call, details, annotations []byte
+	reasoning                                           [2][]byte // reasoning_content, reasoning
 }
 
 func readChatDelta(v []byte) (d chatDelta) {
@@ -56,6 +56,8 @@ func readChatDelta(v []byte) (d chatDelta) {
 			d.reasoning[1] = v
 		case `"reasoning_details"`:
 			d.details = v
+		case `"annotations"`:
+			d.annotations = v
 		}
 	}
 	return d

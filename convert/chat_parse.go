@@ -11,6 +11,7 @@ import (
 func parseChatRequest(body []byte, n *notes) *llm.Request {
 	p := &chatParser{n: n, r: &llm.Request{}}
 	var maxTokens, maxCompletion []byte
+	var effort string
 	for name, v := range rawjson.Object(body) {
 		if rawjson.IsNull(v) {
 			continue
@@ -34,11 +35,14 @@ func parseChatRequest(body []byte, n *notes) *llm.Request {
 		case "stream_options":
 			p.r.IncludeUsage = isTrue(rawjson.Get(v, "include_usage"))
 		case "reasoning_effort":
-			p.r.Reasoning.Effort = str(v)
+			if effort = str(v); effort == "default" { // Groq's word for none given
+				effort = ""
+			}
 		case "thinking":
 			readThinking(&p.r.Reasoning, v)
 		case "output_config":
-			p.r.Reasoning.Effort = firstOf(str(rawjson.Get(v, "effort")), p.r.Reasoning.Effort)
+			p.r.Reasoning.Config = str(rawjson.Get(v, "effort"))
+			p.outputFormat(rawjson.Get(v, "format"))
 		case "response_format":
 			p.format(v)
 		case "tools", "functions":
@@ -61,6 +65,7 @@ func parseChatRequest(body []byte, n *notes) *llm.Request {
 			p.r.Extra = append(p.r.Extra, llm.Field{Path: name, Value: v})
 		}
 	}
+	p.r.Reasoning.Effort = firstOf(p.r.Reasoning.Config, effort)
 	p.maxTokens(maxTokens, maxCompletion)
 	if len(p.r.Turns) == 0 {
 		n.invalid("messages", "messages must hold at least one message")
@@ -111,6 +116,14 @@ func (p *chatParser) format(v []byte) {
 		f.Schema, f.Strict = object(rawjson.Get(s, "schema")), boolean(rawjson.Get(s, "strict"))
 	}
 	p.r.Format = f
+}
+
+// outputFormat reads output_config.format of Messages, an extension here;
+// response_format goes before it.
+func (p *chatParser) outputFormat(v []byte) {
+	if schema := object(rawjson.Get(v, "schema")); schema != nil && p.r.Format == nil {
+		p.r.Format = &llm.Format{Kind: "json_schema", Schema: schema}
+	}
 }
 
 func (p *chatParser) tools(field string, list []byte) {
@@ -197,8 +210,8 @@ func (p *chatParser) message(path string, v []byte) {
 	m := split(room[:0], v)
 	content := m.get("content")
 	t := llm.Turn{Path: path}
-	if !idle(m.get("name")) && m.str("role") != "function" {
-		p.n.dropped(path + ".name")
+	if m.str("role") != "function" {
+		t.Name = m.str("name")
 	}
 	switch role := m.str("role"); role {
 	case "system", "developer":
@@ -345,6 +358,9 @@ func (p *chatParser) part(path string, m members, part []byte) (llm.Block, bool)
 		}
 	case "file":
 		b.Kind, b.Media = llm.BlockDocument, chatFile(m.get("file"))
+	case "file_url", "document_url": // OpenRouter's and Mistral's
+		b.Kind, b.Media = llm.BlockDocument, linkedFile(m, kind)
+		p.n.emulated(path)
 	case "input_audio":
 		b.Kind = llm.BlockAudio
 		b.Media = &llm.Media{Type: str(rawjson.Get(m.get("input_audio"), "format")), Data: str(rawjson.Get(m.get("input_audio"), "data"))}
@@ -360,9 +376,28 @@ func chatFile(f []byte) *llm.Media {
 	if id := str(rawjson.Get(f, "file_id")); id != "" {
 		return &llm.Media{FileID: id}
 	}
-	m := mediaFromURL(str(rawjson.Get(f, "file_data")))
+	m := mediaFromFile(str(rawjson.Get(f, "file_data")))
 	m.Title = str(rawjson.Get(f, "filename"))
 	return m
+}
+
+// linkedFile reads a part that names a file by its address, or holds it as
+// base64 there: {"type":kind,kind:"…"} or {"type":kind,kind:{"url":"…"}}.
+func linkedFile(m members, kind string) *llm.Media {
+	v := m.get(kind)
+	url := firstOf(str(v), str(rawjson.Get(v, "url")))
+	if strings.Contains(url, "://") {
+		return &llm.Media{URL: url, Title: firstOf(m.str("document_name"), m.str("file_name"))}
+	}
+	return mediaFromFile(url)
+}
+
+// mediaFromFile is mediaFromURL for what some clients send as bare base64.
+func mediaFromFile(data string) *llm.Media {
+	if data == "" || strings.HasPrefix(data, "data:") || strings.Contains(data, "://") {
+		return mediaFromURL(data)
+	}
+	return &llm.Media{Type: sniff("application/pdf", data), Data: data}
 }
 
 // mediaFromURL reads a data URL, or keeps any other URL as it is.

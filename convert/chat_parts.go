@@ -1,17 +1,31 @@
 package convert
 
 import (
-	"encoding/base64"
-	"strings"
-
 	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
 )
 
-// cache passes a cache mark on where the host takes those of Messages.
+// cache passes a cache mark on where the host takes those of Messages, or
+// spells it as OpenAI's explicit breakpoint where the host takes those.
 func (b *chatBuilder) cache(mark []byte) {
-	if mark != nil && b.q.CacheControlPassthrough {
+	switch {
+	case mark == nil:
+	case b.q.CacheControlPassthrough:
 		b.o.key("cache_control").raw(mark)
+	case b.q.CacheBreakpoints:
+		b.n.emulated("cache_control")
+		b.o.key("prompt_cache_breakpoint").open('{')
+		b.o.key("mode").str("explicit")
+		if ttl := rawjson.Get(mark, "ttl"); isString(ttl) {
+			b.o.key("ttl").raw(ttl)
+		}
+		b.o.close('}')
 	}
+}
+
+// marks reports whether a cache mark has a place in the host's requests.
+func (b *chatBuilder) marks(mark []byte) bool {
+	return mark != nil && (b.q.CacheControlPassthrough || b.q.CacheBreakpoints)
 }
 
 // image writes an image part.
@@ -41,26 +55,10 @@ func (b *chatBuilder) image(k llm.Block) {
 	b.o.close('}')
 }
 
-// document writes a document as a file or, where it is text, as text.
+// document writes a document that is no text (see texts) as a file.
 func (b *chatBuilder) document(k llm.Block) {
 	m := k.Media
-	text := m.Text
-	if m.Data != "" && strings.HasPrefix(m.Type, "text/") {
-		raw, err := base64.StdEncoding.DecodeString(m.Data)
-		if err != nil {
-			b.n.invalid(k.Path, "the document's data is not base64")
-			return
-		}
-		text = string(raw)
-	}
 	switch {
-	case text != "" || m.Parts != nil:
-		b.n.emulated(k.Path)
-		b.textPart("<document"+titleAttribute(m.Title)+">\n"+contextLine(m.Context)+text, nil)
-		for _, p := range m.Parts {
-			b.part(p)
-		}
-		b.textPart("\n</document>", k.Cache)
 	case m.FileID != "" && b.c.x.withinOpenAI():
 		b.o.open('{')
 		b.o.key("type").str("file")
@@ -85,20 +83,6 @@ func (b *chatBuilder) document(k llm.Block) {
 		b.cache(k.Cache)
 		b.o.close('}')
 	}
-}
-
-func titleAttribute(title string) string {
-	if title == "" {
-		return ""
-	}
-	return ` title="` + strings.ReplaceAll(title, `"`, "'") + `"`
-}
-
-func contextLine(context string) string {
-	if context == "" {
-		return ""
-	}
-	return context + "\n"
 }
 
 func (b *chatBuilder) textPart(text string, cache []byte) {

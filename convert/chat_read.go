@@ -29,8 +29,9 @@ type chatReader struct {
 	byKey   map[string]*callState
 	waiting []held // what came while the open call was incomplete
 
-	form    string   // the field reasoning came in
-	details [][]byte // reasoning_details since the thinking block was opened
+	form    string           // the field reasoning came in
+	details [][]byte         // reasoning_details since the thinking block was opened
+	notes   []llm.Annotation // of the text told last
 	refusal []byte
 	finish_ string // finish_reason
 	matched string // the stop sequence, where a host tells it
@@ -104,6 +105,9 @@ func (r *chatReader) delta(dst []llm.Chunk, v []byte) ([]llm.Chunk, *llm.Error) 
 	if s := str(d.refusal); s != "" {
 		r.refusal = append(r.refusal, s...)
 		dst = r.text(dst, llm.BlockRefusal, s)
+	}
+	for a := range rawjson.Array(d.annotations) {
+		r.cite(a)
 	}
 	position := 0
 	for call := range rawjson.Array(d.calls) {
@@ -202,6 +206,9 @@ func (r *chatReader) closeBlock(dst []llm.Chunk) []llm.Chunk {
 	}
 	r.open = false
 	end := llm.Chunk{Kind: llm.ChunkClose}
+	if r.kind == llm.BlockText {
+		end.Block.Annotations, r.notes = r.notes, nil
+	}
 	if r.kind == llm.BlockThinking {
 		end.Block.Signature = r.seal()
 	}
@@ -212,6 +219,18 @@ func (r *chatReader) closeBlock(dst []llm.Chunk) []llm.Chunk {
 		r.call.closed, r.call = true, nil
 	}
 	return append(dst, end)
+}
+
+// cite notes a citation of a web page; the text it belongs to is told before it.
+func (r *chatReader) cite(a []byte) {
+	v := rawjson.Get(a, "url_citation")
+	if !r.open || r.kind != llm.BlockText || v == nil {
+		r.c.notes.lost("message.annotations")
+		return
+	}
+	start, _ := rawjson.Int(rawjson.Get(v, "start_index"))
+	end, _ := rawjson.Int(rawjson.Get(v, "end_index"))
+	r.notes = append(r.notes, llm.Annotation{URL: str(rawjson.Get(v, "url")), Title: str(rawjson.Get(v, "title")), Start: int(start), End: int(end)})
 }
 
 // seal signs a thinking block with what the host wants to see again.
@@ -388,6 +407,7 @@ func (r *chatReader) stop() llm.Stop {
 	reason, known := stopOf[strings.ToLower(r.finish_)]
 	if !known {
 		reason = llm.StopEnd
+		r.c.notes.mapped("finish_reason")
 	}
 	if reason == llm.StopEnd && len(r.calls) > 0 {
 		reason = llm.StopTools // OpenAI itself says stop where the tool was forced

@@ -36,7 +36,7 @@ func (b *chatBuilder) tools() {
 	}
 	b.o.close(']')
 	b.choice(choice)
-	if b.r.Parallel != nil && !*b.r.Parallel {
+	if b.c.serial(b.r) {
 		b.o.key("parallel_tool_calls").lit("false")
 	}
 }
@@ -137,7 +137,7 @@ func (b *chatBuilder) tool(t llm.Tool) {
 		b.o.key("description").str(description)
 	}
 	b.o.key("parameters").raw(schema)
-	if t.Strict != nil && *t.Strict && !slices.Contains(b.q.ToolSchemaStrip, "strict") {
+	if b.c.strictTool(t) && !slices.Contains(b.q.ToolSchemaStrip, "strict") {
 		b.o.key("strict").lit("true")
 	}
 	b.o.close('}')

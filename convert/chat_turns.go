@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"model-proxy/internal/llm"
-	"model-proxy/internal/rawjson"
 )
 
 // messages writes the turns as messages: what tools answered first, directly
@@ -104,7 +103,8 @@ func (b *chatBuilder) systemMessage(t llm.Turn) {
 
 // content writes blocks as one string where that says as much, else as parts.
 func (b *chatBuilder) content(blocks []llm.Block) {
-	if len(blocks) == 1 && blocks[0].Kind == llm.BlockText && (blocks[0].Cache == nil || !b.q.CacheControlPassthrough) {
+	blocks = b.n.texts(blocks)
+	if len(blocks) == 1 && blocks[0].Kind == llm.BlockText && !b.marks(blocks[0].Cache) {
 		b.o.str(blocks[0].Text)
 		return
 	}
@@ -146,9 +146,6 @@ func (b *chatBuilder) userTurn(t llm.Turn, pending int) int {
 			}
 			pending--
 			attached = append(attached, b.toolMessage(k, id)...)
-		case k.Kind == llm.BlockOpaque && k.Name == "compaction":
-			rest = append(rest, llm.Block{Path: k.Path, Text: str(rawjson.Get(k.Raw, "content"))})
-			b.n.emulated(k.Path)
 		case k.Kind == llm.BlockText && k.Text == "":
 		default:
 			rest = append(rest, k)

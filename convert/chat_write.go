@@ -22,11 +22,15 @@ type chatWriter struct {
 	detail int // index in reasoning_details
 	pieces int
 
+	shown   thinkingFields
+	thought bool     // text of thinking was told
 	refused bool     // a refusal was told
 	next    template // of a piece of text
 }
 
-func newChatWriter(c *conversion) chunkWriter { return &chatWriter{c: c, detail: -1} }
+func newChatWriter(c *conversion) chunkWriter {
+	return &chatWriter{c: c, detail: -1, shown: c.thinkingFields()}
+}
 
 func (w *chatWriter) write(dst []byte, c llm.Chunk, n *int) []byte {
 	switch c.Kind {
@@ -141,13 +145,23 @@ func (w *chatWriter) splice(dst, quoted []byte) ([]byte, bool) {
 }
 
 func (w *chatWriter) details(dst []byte, b llm.Block, n *int) []byte {
+	text := b.Text
+	if w.pieces == 1 && w.thought && text != "" { // of another block than the last one
+		text = "\n\n" + text
+	}
+	w.thought = w.thought || text != ""
+	if !w.shown.details && (text == "" || !w.shown.content) {
+		return dst
+	}
 	return w.chunk(dst, n, "", func(o *build) {
-		if b.Kind == llm.BlockThinking && b.Text != "" {
-			o.key("reasoning_content").str(b.Text)
+		if text != "" && w.shown.content {
+			o.key("reasoning_content").str(text)
 		}
-		o.key("reasoning_details").open('[')
-		appendDetail(o, b, w.detail)
-		o.close(']')
+		if w.shown.details {
+			o.key("reasoning_details").open('[')
+			appendDetail(o, b, w.detail)
+			o.close(']')
+		}
 	})
 }
 

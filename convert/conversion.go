@@ -136,11 +136,11 @@ func (x *Exchange) convertRequest() ([]byte, error) {
 	c.signatures = r.Signatures
 	c.prompt = promptTokens(r)
 	c.vendorTools(r)
+	c.speakers(r)
 	body := c.target.buildRequest(c, r)
 	if c.notes.err != nil {
 		return nil, c.notes.err
 	}
-	x.warnings = c.notes.list
 	var e rawjson.Edits
 	addDefaults(&e, body, x.Endpoint(), x.target.Defaults)
 	if !e.Empty() {
@@ -167,9 +167,7 @@ func (c *conversion) answer(dst []byte, body []byte) ([]byte, error) {
 		return dst, nil
 	}
 	c.mendAnswer(a)
-	dst = c.writeAnswer(dst, a)
-	c.x.warnings = c.notes.list
-	return dst, nil
+	return c.writeAnswer(dst, a), nil
 }
 
 func (c *conversion) writeAnswer(dst []byte, a *llm.Answer) []byte {
@@ -332,7 +330,6 @@ func (s *Stream) endConversion(dst []byte) ([]byte, error) {
 		dst = s.emit(dst, &out)
 	}
 	if v.writer == nil {
-		v.c.x.warnings = v.c.notes.list
 		return v.c.client.buildAnswer(v.c, dst, &v.whole.Answer), nil
 	}
 	return dst, nil

@@ -67,7 +67,7 @@ type Exchange struct {
 	in       Input
 	target   Target
 	body     []byte
-	warnings []Warning
+	warnings []Warning // of passing through
 	seen     seen
 	before   llm.Usage // of the calls before this one, where an answer takes several
 
@@ -116,9 +116,15 @@ var endpointOf = map[llm.Protocol]llm.Endpoint{
 	llm.Anthropic: llm.Messages,
 }
 
-// Warnings lists what the conversion changed or dropped so far. Those about a
-// plain answer join the list once it was read.
-func (x *Exchange) Warnings() []Warning { return x.warnings }
+// Warnings lists what the conversion changed or dropped so far. Those about the
+// answer join the list when they are known: with a stream's last event at the
+// latest.
+func (x *Exchange) Warnings() []Warning {
+	if x.conv != nil {
+		return x.conv.notes.list
+	}
+	return x.warnings
+}
 
 // Usage is what the call used. Until the upstream has said so, and where it
 // never does, the numbers come from the lengths of what went to and fro.

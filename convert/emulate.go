@@ -51,15 +51,19 @@ func (c *conversion) allowedTools(tools []llm.Tool, choice llm.ToolChoice) []llm
 	return keep
 }
 
+// serial reports whether the target is to be told to call one tool at a time.
+// Models that can do no other refuse to be told.
+func (c *conversion) serial(r *llm.Request) bool {
+	can := c.x.target.Capabilities.SupportsParallelTools
+	return r.Parallel != nil && !*r.Parallel && (can == nil || *can)
+}
+
 // opaqueText tells in words what of a vendor's own tools can be told so. What
 // cannot is refused.
 func (n *notes) opaqueText(k llm.Block) string {
 	switch {
 	case k.Name == "server_tool_use":
 		return ""
-	case k.Name == "compaction":
-		n.emulated(k.Path)
-		return str(rawjson.Get(k.Raw, "content"))
 	case strings.HasSuffix(k.Name, "_tool_result") && k.Name != "mcp_tool_result":
 		n.emulated(k.Path)
 		return visibleText(rawjson.Get(k.Raw, "content"))

@@ -17,9 +17,14 @@ type contract struct {
 
 func asked(v []byte) bool { return !idle(v) }
 
+func several(v []byte) bool {
+	n, ok := rawjson.Int(v)
+	return !ok || n != 1
+}
+
 // contracts are the fields of all protocols of which that is true.
 var contracts = map[string]contract{
-	"n":                    {func(v []byte) bool { return string(v) != "1" }, true, "the target gives one answer only"},
+	"n":                    {several, true, "the target gives one answer only"},
 	"logprobs":             {asked, true, "the target gives no log probabilities"},
 	"top_logprobs":         {asked, true, "the target gives no log probabilities"},
 	"modalities":           {func(v []byte) bool { return len(stringList(v)) != 1 || stringList(v)[0] != "text" }, false, "the target answers in text only"},

@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"encoding/base64"
 	"strings"
 
 	"model-proxy/internal/llm"
@@ -169,15 +168,7 @@ func (b *messagesBuilder) document(k llm.Block) {
 	m := k.Media
 	b.o.open('{')
 	b.o.key("type").str("document")
-	text := m.Text
-	if m.Data != "" && strings.HasPrefix(m.Type, "text/") {
-		raw, err := base64.StdEncoding.DecodeString(m.Data)
-		if err != nil {
-			b.n.invalid(k.Path, "the file's data is not base64")
-			return
-		}
-		text = string(raw)
-	}
+	text := b.n.plainText(k)
 	switch {
 	case text != "":
 		b.source("text", "text/plain", "data", text)

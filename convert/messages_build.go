@@ -69,12 +69,8 @@ const defaultMaxTokens = 4096
 // limit chooses max_tokens. Without the client's own it is as large as the model
 // allows, since Chat Completions has no limit of its own.
 func (b *messagesBuilder) limit() {
-	if b.r.MaxTokens != nil {
-		b.max = *b.r.MaxTokens
-		if most := b.c.x.target.Quirks.MaxTokensCap; most > 0 && b.max > most {
-			b.n.clamped("max_tokens", number64(b.max), number64(most))
-			b.max = most
-		}
+	if limit, asked := b.c.limit(b.r); asked {
+		b.max = limit
 		return
 	}
 	b.max = b.cap.MaxOutputTokens
@@ -83,6 +79,9 @@ func (b *messagesBuilder) limit() {
 	}
 	if b.max <= 0 {
 		b.max = defaultMaxTokens
+	}
+	if most := b.c.x.target.Quirks.MaxTokensCap; most > 0 {
+		b.max = min(b.max, most)
 	}
 }
 
@@ -160,6 +159,7 @@ func (b *messagesBuilder) user() {
 		return
 	}
 	if personal(id) || len(id) > 256 {
+		b.n.emulated("metadata.user_id")
 		id = hash(id, 64)
 	}
 	b.o.key("metadata").open('{')

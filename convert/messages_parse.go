@@ -34,7 +34,8 @@ func parseMessagesRequest(body []byte, n *notes) *llm.Request {
 		case "thinking":
 			readThinking(&p.r.Reasoning, v)
 		case "output_config":
-			p.r.Reasoning.Effort = str(rawjson.Get(v, "effort"))
+			p.r.Reasoning.Config = str(rawjson.Get(v, "effort"))
+			p.r.Reasoning.Effort = p.r.Reasoning.Config
 			p.format(rawjson.Get(v, "format"))
 		case "output_format":
 			p.format(v)
@@ -134,12 +135,35 @@ func (p *messagesParser) messages(list []byte) {
 			return
 		}
 		t.Blocks = p.content(path+".content", m.get("content"))
-		p.r.Turns = append(p.r.Turns, t)
+		p.add(t)
 	}
 	if n := len(p.r.Turns); n > 0 && p.r.Turns[n-1].Role == llm.RoleAssistant {
 		p.r.Turns[n-1].Prefix = true
 	}
 }
+
+// add adds a turn. A summary of what was compacted, which Messages puts into an
+// assistant's turn, is the user's word to the others.
+func (p *messagesParser) add(t llm.Turn) {
+	for i, b := range t.Blocks {
+		if b.Name != compaction || t.Role != llm.RoleAssistant {
+			continue
+		}
+		summary := llm.Turn{Role: llm.RoleUser, Path: b.Path, Blocks: t.Blocks[i : i+1 : i+1]}
+		if i > 0 {
+			p.r.Turns = append(p.r.Turns, llm.Turn{Role: t.Role, Path: t.Path, Blocks: t.Blocks[:i:i]})
+		}
+		p.r.Turns = append(p.r.Turns, summary)
+		if t.Blocks = t.Blocks[i+1:]; len(t.Blocks) > 0 {
+			p.add(t)
+		}
+		return
+	}
+	p.r.Turns = append(p.r.Turns, t)
+}
+
+// compaction is the type of a block that sums up what came before it.
+const compaction = "compaction"
 
 // content reads a string or a list of blocks.
 func (p *messagesParser) content(path string, v []byte) []llm.Block {
@@ -183,6 +207,9 @@ func (p *messagesParser) block(path string, v []byte) llm.Block {
 		}
 	case "search_result":
 		b.Text = searchText(v)
+		p.n.emulated(path)
+	case compaction:
+		b.Name, b.Text = kind, m.str("content")
 		p.n.emulated(path)
 	default:
 		b.Kind, b.Name, b.Raw = llm.BlockOpaque, kind, v

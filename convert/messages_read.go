@@ -79,7 +79,7 @@ func (r *messagesReader) readStop(v []byte) {
 // openBlock begins a block. What only the vendor's own tools use is opaque.
 func (r *messagesReader) openBlock(dst []llm.Chunk, v []byte) []llm.Chunk {
 	dst = r.closeBlock(r.begin(dst, nil))
-	b, text := answerBlock(v)
+	b, text := r.block(v)
 	r.open, r.shown, r.kind, r.whole = true, true, b.Kind, text != "" && b.Kind == llm.BlockCall
 	if r.c.pause != nil {
 		r.c.pause.block.open(v)
@@ -96,12 +96,12 @@ func (r *messagesReader) openBlock(dst []llm.Chunk, v []byte) []llm.Chunk {
 	return dst
 }
 
-// answerBlock reads a block of an answer; text is what it holds already: text,
+// block reads a block of an answer; text is what it holds already: text,
 // thinking, or arguments.
-func answerBlock(v []byte) (b llm.Block, text string) {
+func (r *messagesReader) block(v []byte) (b llm.Block, text string) {
 	switch kind := str(rawjson.Get(v, "type")); kind {
 	case "text":
-		return llm.Block{Kind: llm.BlockText, Annotations: citations(rawjson.Get(v, "citations"))}, str(rawjson.Get(v, "text"))
+		return llm.Block{Kind: llm.BlockText, Annotations: r.citations(rawjson.Get(v, "citations"))}, str(rawjson.Get(v, "text"))
 	case "thinking":
 		return llm.Block{Kind: llm.BlockThinking, Signature: str(rawjson.Get(v, "signature"))}, str(rawjson.Get(v, "thinking"))
 	case "redacted_thinking":
@@ -125,19 +125,21 @@ func emptyObject(v []byte) bool {
 	return true
 }
 
-// citations reads those of web pages, which are all Chat Completions can tell.
-func citations(list []byte) []llm.Annotation {
+// citations reads those of web pages, which are all that OpenAI's protocols can
+// tell.
+func (r *messagesReader) citations(list []byte) []llm.Annotation {
 	var notes []llm.Annotation
 	for c := range rawjson.Array(list) {
-		if n, ok := citation(c); ok {
+		if n, ok := r.citation(c); ok {
 			notes = append(notes, n)
 		}
 	}
 	return notes
 }
 
-func citation(c []byte) (llm.Annotation, bool) {
+func (r *messagesReader) citation(c []byte) (llm.Annotation, bool) {
 	if str(rawjson.Get(c, "type")) != "web_search_result_location" {
+		r.c.notes.lost("content.citations")
 		return llm.Annotation{}, false
 	}
 	return llm.Annotation{URL: str(rawjson.Get(c, "url")), Title: str(rawjson.Get(c, "title"))}, true
@@ -163,7 +165,7 @@ func (r *messagesReader) delta(dst []llm.Chunk, d []byte) []llm.Chunk {
 			text = str(rawjson.Get(d, "partial_json"))
 		}
 	case "citations_delta":
-		if n, ok := citation(rawjson.Get(d, "citation")); ok {
+		if n, ok := r.citation(rawjson.Get(d, "citation")); ok {
 			r.notes = append(r.notes, n)
 		}
 	}
@@ -189,6 +191,9 @@ func (r *messagesReader) finish(dst []llm.Chunk) ([]llm.Chunk, *llm.Error) {
 	if r.c.pause.take(r.stop) {
 		r.stop = llm.Stop{}
 		return dst, nil
+	}
+	if finishOf[r.stop.Reason] == "" && r.stop.Reason != "" {
+		r.c.notes.mapped("stop_reason")
 	}
 	return append(dst, llm.Chunk{Kind: llm.ChunkStop, Stop: r.stop}), nil
 }

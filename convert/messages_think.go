@@ -32,7 +32,9 @@ func (b *messagesBuilder) plan() thinking {
 	r := b.r.Reasoning
 	switch {
 	case r.Raw != nil:
-		t = thinking{mode: r.Mode, budget: r.Budget, raw: r.Raw, effort: r.Effort}
+		t = thinking{mode: r.Mode, budget: r.Budget, raw: r.Raw, effort: r.Config}
+	case r.Config != "":
+		return thinking{effort: r.Config} // in the target's own words
 	case r.Effort == "":
 		return t
 	case b.cap.Thinking == "none":
@@ -199,7 +201,10 @@ func (b *messagesBuilder) nativeSchema() []byte {
 	if f == nil || f.Kind != "json_schema" || f.Schema == nil || b.c.jsonTool {
 		return nil
 	}
-	schema, _ := strictSchema(f.Schema)
+	schema, told := strictSchema(f.Schema)
+	if told == saidInWords {
+		b.n.emulated("response_format")
+	}
 	if f.Description != "" && rawjson.Get(schema, "description") == nil {
 		var e rawjson.Edits
 		e.Add("description", rawjson.AppendString(nil, f.Description))
@@ -225,8 +230,8 @@ func (b *messagesBuilder) structured() {
 		b.n.invalid("response_format", "an output format of the type json_schema needs a schema")
 		return
 	}
-	_, expressible := strictSchema(f.Schema)
-	if expressible && (b.cap.Structured == "" || b.cap.Structured == "native") {
+	_, told := strictSchema(f.Schema)
+	if told != unsayable && (b.cap.Structured == "" || b.cap.Structured == "native") {
 		return
 	}
 	b.n.emulated("response_format")

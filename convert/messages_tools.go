@@ -103,14 +103,7 @@ func (b *messagesBuilder) tool(t llm.Tool) {
 	if description != "" {
 		b.o.key("description").str(description)
 	}
-	strict := t.Strict != nil && *t.Strict
-	if strict && (b.cap.SupportsStrictTools == nil || !*b.cap.SupportsStrictTools) {
-		b.n.dropped(t.Path + ".strict")
-		strict = false
-	}
-	if strict {
-		schema, _ = strictSchema(schema)
-	}
+	schema, strict := b.strict(t, schema)
 	b.o.key("input_schema").raw(schema)
 	if strict {
 		b.o.key("strict").lit("true")
@@ -119,6 +112,27 @@ func (b *messagesBuilder) tool(t llm.Tool) {
 		b.o.key("cache_control").raw(t.Cache)
 	}
 	b.o.close('}')
+}
+
+// strict settles whether the tool's schema is to be kept to the letter, and in
+// which words.
+func (b *messagesBuilder) strict(t llm.Tool, schema []byte) (out []byte, strict bool) {
+	if t.Strict == nil || !*t.Strict {
+		return schema, false
+	}
+	if b.cap.SupportsStrictTools == nil || !*b.cap.SupportsStrictTools {
+		b.n.dropped(t.Path + ".strict")
+		return schema, false
+	}
+	out, told := strictSchema(schema)
+	switch told {
+	case unsayable:
+		b.n.dropped(t.Path + ".strict")
+		return schema, false
+	case saidInWords:
+		b.n.emulated(t.Path + ".parameters")
+	}
+	return out, true
 }
 
 // rootSchema makes a schema's root the object that Messages demands.
@@ -132,10 +146,8 @@ func (b *messagesBuilder) rootSchema(t llm.Tool, schema []byte, description stri
 			return mergedSchema(schema, word), strings.TrimSpace(description + "\nThe input must match this JSON schema: " + string(schema))
 		}
 	}
-	if rawjson.Get(schema, "type") == nil {
-		var e rawjson.Edits
-		e.Add("type", []byte(`"object"`))
-		return e.Append(nil, schema), description
+	if !rawjson.EqualString(rawjson.Get(schema, "type"), "object") {
+		return with(schema, "type", `"object"`), description
 	}
 	return schema, description
 }

@@ -12,6 +12,9 @@ import (
 // the system prompt; later ones stay at their place.
 func (b *messagesBuilder) arrange() {
 	turns := b.r.Turns
+	if b.c.x.target.Quirks.MidSystem == "hoist" {
+		turns = b.hoist(turns)
+	}
 	for len(turns) > 0 && turns[0].Role == llm.RoleSystem {
 		b.system = append(b.system, visible(turns[0].Blocks)...)
 		turns = turns[1:]
@@ -32,6 +35,23 @@ func (b *messagesBuilder) arrange() {
 		turns = turns[n:]
 	}
 	b.ends()
+}
+
+// hoist moves every system turn to the head. It costs the prompt cache whenever
+// one comes in, so the operator has to ask for it.
+func (b *messagesBuilder) hoist(turns []llm.Turn) []llm.Turn {
+	var system, rest []llm.Turn
+	for _, t := range turns {
+		if t.Role != llm.RoleSystem {
+			rest = append(rest, t)
+			continue
+		}
+		if rest != nil {
+			b.n.emulated(t.Path)
+		}
+		system = append(system, t)
+	}
+	return append(system, rest...)
 }
 
 // visible drops text of white space only, which Messages refuses.

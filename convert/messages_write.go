@@ -190,6 +190,7 @@ func (w *messagesWriter) close(dst []byte, b llm.Block, n *int) []byte {
 	if w.hidden {
 		return dst
 	}
+	w.c.uncited(b.Annotations)
 	switch {
 	case w.kind == llm.BlockThinking:
 		dst = w.delta(dst, n, [2]string{"signature_delta", "signature"}, b.Signature)
@@ -221,8 +222,9 @@ func buildMessagesAnswer(c *conversion, dst []byte, a *llm.Answer) []byte {
 			input, fair = customArgs(b.Args), true
 		}
 		if !fair {
-			c.notes.emulated("content.input")
+			c.notes.mapped("content.input")
 		}
+		c.uncited(b.Annotations)
 		o.open('{')
 		appendMessagesBlock(o, b, string(input))
 		o.close('}')
@@ -234,6 +236,14 @@ func buildMessagesAnswer(c *conversion, dst []byte, a *llm.Answer) []byte {
 	appendMessagesUsage(o, c.toldUsage())
 	o.close('}')
 	return o.b
+}
+
+// uncited notes citations that Messages has no room for: its own need data that
+// only its vendor can make.
+func (c *conversion) uncited(notes []llm.Annotation) {
+	if len(notes) > 0 && !c.same {
+		c.notes.lost("content.annotations")
+	}
 }
 
 // toldUsage is the usage the upstream told: zeros where it told none, because

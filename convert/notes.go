@@ -50,6 +50,17 @@ func (n *notes) warn(w Warning) {
 		n.refuse(w.Param, "the target cannot take this as it is, and strict conversion was asked for")
 		return
 	}
+	n.add(w)
+}
+
+// lost says that something of the answer has no place in the client's protocol.
+// That is known only when it comes, too late to refuse.
+func (n *notes) lost(param string) { n.add(Warning{Action: Dropped, Param: param}) }
+
+// mapped says that something of the answer was told in other words.
+func (n *notes) mapped(param string) { n.add(Warning{Action: Emulated, Param: param}) }
+
+func (n *notes) add(w Warning) {
 	w.Param = n.field(w.Param)
 	for _, have := range n.list {
 		if have == w {

@@ -115,10 +115,11 @@ func (c *conversion) openAITier(tier string) string {
 func (c *conversion) openAIUser(id string) string {
 	switch {
 	case id == "":
-	case !c.x.openAI():
+	case !c.x.openAI() && !slices.Contains(c.x.target.Quirks.AllowExtra, "safety_identifier"):
 		c.notes.dropped("metadata.user_id")
 		return ""
 	case len(id) > 64:
+		c.notes.emulated("metadata.user_id")
 		return hash(id, 64)
 	}
 	return id
@@ -131,6 +132,16 @@ func (c *conversion) openAIVerbosity(v string) string {
 		return ""
 	}
 	return v
+}
+
+// strictTool reports whether a tool's schema is to be kept to the letter: as the
+// client says. In Responses that is so where the client says nothing and the
+// schema allows it.
+func (c *conversion) strictTool(t llm.Tool) bool {
+	if t.Strict != nil {
+		return *t.Strict
+	}
+	return c.x.in.Client.Wire() == llm.Responses && !t.Custom && c.x.openAI() && fitsStrict(t.Schema) && t.Schema != nil
 }
 
 // strictFormat reports whether the answer's schema is to be kept to the letter:

@@ -101,7 +101,6 @@ func (x *Exchange) without(name string) []byte {
 		rest = e.Append(nil, rest)
 	} else if x.conv != nil {
 		x.conv.notes.dropped(name)
-		x.warnings = x.conv.notes.list
 	} else {
 		x.warnings = append(x.warnings, Warning{Action: Dropped, Param: name})
 	}

@@ -68,6 +68,7 @@ func (b *responsesBuilder) message(role string, blocks []llm.Block) {
 
 // content writes blocks as a string where that says as much, else as parts.
 func (b *responsesBuilder) content(blocks []llm.Block) {
+	blocks = b.n.texts(blocks)
 	if len(blocks) == 1 && blocks[0].Kind == llm.BlockText {
 		b.o.str(blocks[0].Text)
 		return
@@ -85,8 +86,6 @@ func (b *responsesBuilder) userTurn(t llm.Turn) {
 		switch {
 		case k.Kind == llm.BlockResult:
 			b.result(k)
-		case k.Kind == llm.BlockOpaque && k.Name == "compaction":
-			rest = append(rest, llm.Block{Path: k.Path, Text: b.n.opaqueText(k)})
 		case k.Kind == llm.BlockText && k.Text == "":
 		default:
 			rest = append(rest, k)
@@ -115,6 +114,7 @@ func (b *responsesBuilder) result(k llm.Block) {
 
 // output writes what a tool answered: a text, or parts where there are media.
 func (b *responsesBuilder) output(k llm.Block) {
+	k.Content = b.n.texts(k.Content)
 	if !onlyText(k.Content) {
 		content := k.Content
 		if text := b.n.errorText("", k); text != "" {

@@ -44,11 +44,25 @@ func (p *responsesParser) item(path string, v []byte) {
 		p.spoken(path, reasoningItem(path, v))
 	case "item_reference", "":
 		p.n.refuse(path, "the target keeps no items to refer to; send the item itself")
+	case "code_interpreter_call":
+		p.n.emulated(path)
+		p.spoken(path, llm.Block{Path: path, Text: ranCode(v)})
 	case "web_search_call", "file_search_call": // they tell what was sought, not what was found
 		p.n.dropped(path)
 	default:
 		p.n.refuse(path, "the target does not know items of the type "+clean(kind))
 	}
+}
+
+// ranCode tells code that OpenAI ran, and what it wrote.
+func ranCode(v []byte) string {
+	text := "Code that was run:\n```\n" + str(rawjson.Get(v, "code")) + "\n```"
+	for out := range rawjson.Array(rawjson.Get(v, "outputs")) {
+		if s := firstOf(str(rawjson.Get(out, "logs")), str(rawjson.Get(out, "url"))); s != "" {
+			text += "\n" + s
+		}
+	}
+	return text
 }
 
 // callID is the id of a call; one that has none is named by its place.

@@ -1,11 +1,6 @@
 package convert
 
-import (
-	"encoding/base64"
-	"strings"
-
-	"model-proxy/internal/llm"
-)
+import "model-proxy/internal/llm"
 
 // part writes one part of a message or of a result.
 func (b *responsesBuilder) part(k llm.Block) {
@@ -53,26 +48,10 @@ func (b *responsesBuilder) image(k llm.Block) {
 	b.o.close('}')
 }
 
-// document writes a file or, where it is text, a text.
+// document writes a document that is no text (see texts) as a file.
 func (b *responsesBuilder) document(k llm.Block) {
 	m := k.Media
-	text := m.Text
-	if m.Data != "" && strings.HasPrefix(m.Type, "text/") {
-		raw, err := base64.StdEncoding.DecodeString(m.Data)
-		if err != nil {
-			b.n.invalid(k.Path, "the document's data is not base64")
-			return
-		}
-		text = string(raw)
-	}
 	switch {
-	case text != "" || m.Parts != nil:
-		b.n.emulated(k.Path)
-		b.textPart("<document" + titleAttribute(m.Title) + ">\n" + contextLine(m.Context) + text)
-		for _, p := range m.Parts {
-			b.part(p)
-		}
-		b.textPart("\n</document>")
 	case m.URL != "":
 		b.file("file_url", m.URL, "", m.Context)
 	case m.FileID != "" && b.c.x.withinOpenAI():

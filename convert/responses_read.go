@@ -150,7 +150,7 @@ func (r *responsesReader) event(dst []llm.Chunk, it *outputItem, kind string, da
 			return append(dst, llm.Chunk{Kind: llm.ChunkText, Text: s})
 		}
 	case "response.output_text.annotation.added":
-		if n, ok := urlCitation(rawjson.Get(data, "annotation")); ok {
+		if n, ok := r.urlCitation(rawjson.Get(data, "annotation")); ok {
 			r.notes = append(r.notes, n)
 		}
 	case "response.output_item.done":
@@ -160,11 +160,14 @@ func (r *responsesReader) event(dst []llm.Chunk, it *outputItem, kind string, da
 }
 
 // urlCitation reads a citation of a web page.
-func urlCitation(v []byte) (llm.Annotation, bool) {
+func (r *responsesReader) urlCitation(v []byte) (llm.Annotation, bool) {
 	if str(rawjson.Get(v, "type")) != "url_citation" {
+		r.c.notes.lost("output.annotations")
 		return llm.Annotation{}, false
 	}
-	return llm.Annotation{URL: str(rawjson.Get(v, "url")), Title: str(rawjson.Get(v, "title"))}, true
+	start, _ := rawjson.Int(rawjson.Get(v, "start_index"))
+	end, _ := rawjson.Int(rawjson.Get(v, "end_index"))
+	return llm.Annotation{URL: str(rawjson.Get(v, "url")), Title: str(rawjson.Get(v, "title")), Start: int(start), End: int(end)}, true
 }
 
 // callKinds are the items that are calls of the client's tools.
@@ -262,7 +265,7 @@ func (r *responsesReader) doneMessage(dst []llm.Chunk, it *outputItem, item []by
 		}
 		if r.open && it.part == n && r.notes == nil {
 			for a := range rawjson.Array(rawjson.Get(part, "annotations")) {
-				if note, ok := urlCitation(a); ok {
+				if note, ok := r.urlCitation(a); ok {
 					r.notes = append(r.notes, note)
 				}
 			}

@@ -28,7 +28,7 @@ func (b *responsesBuilder) tools() {
 	}
 	b.o.close(']')
 	b.choice(choice)
-	if b.r.Parallel != nil && !*b.r.Parallel {
+	if b.c.serial(b.r) {
 		b.o.key("parallel_tool_calls").lit("false")
 	}
 }
@@ -75,7 +75,7 @@ func (b *responsesBuilder) parameters(t llm.Tool) {
 		schema = stripSchema(schema, strip)
 	}
 	b.o.key("parameters").raw(schema)
-	b.o.key("strict").bool(t.Strict != nil && *t.Strict)
+	b.o.key("strict").bool(b.c.strictTool(t))
 }
 
 // flatGrammar undoes nestedGrammar.

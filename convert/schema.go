@@ -8,17 +8,10 @@ import (
 )
 
 // schemaKept are the words of JSON Schema that Messages takes in strict tools
-// and output formats.
+// and output formats. What the others say moves into the description.
 var schemaKept = map[string]bool{
 	"type": true, "properties": true, "required": true, "items": true, "enum": true, "const": true, "anyOf": true, "allOf": true,
 	"$ref": true, "$defs": true, "definitions": true, "description": true, "title": true, "default": true,
-}
-
-// schemaInWords are those it refuses; what they say moves into the description.
-var schemaInWords = map[string]bool{
-	"minimum": true, "maximum": true, "exclusiveMinimum": true, "exclusiveMaximum": true, "multipleOf": true,
-	"minLength": true, "maxLength": true, "pattern": true, "minItems": true, "maxItems": true, "uniqueItems": true,
-	"not": true, "minProperties": true, "maxProperties": true,
 }
 
 var schemaFormats = map[string]bool{
@@ -26,17 +19,29 @@ var schemaFormats = map[string]bool{
 	"hostname": true, "uri": true, "ipv4": true, "ipv6": true, "uuid": true,
 }
 
+// schemaIgnored are those that bind nobody.
+var schemaIgnored = map[string]bool{"$schema": true, "$id": true, "$comment": true, "$anchor": true, "strict": true}
+
+// strictness is how well Messages' strict tools and output formats can say a
+// schema.
+type strictness uint8
+
+const (
+	sayable     strictness = iota
+	saidInWords            // part of it stands in descriptions now
+	unsayable              // it describes a map
+)
+
 // strictSchema rewrites a schema for Messages' strict tools and output formats.
-// ok is false if it describes a map, which cannot be said there.
-func strictSchema(schema []byte) (out []byte, ok bool) {
-	s := strictener{ok: true}
+func strictSchema(schema []byte) (out []byte, told strictness) {
+	var s strictener
 	s.schema(schema)
-	return s.o.b, s.ok
+	return s.o.b, s.told
 }
 
 type strictener struct {
-	o  build
-	ok bool
+	o    build
+	told strictness
 }
 
 func (s *strictener) schema(raw []byte) {
@@ -54,24 +59,25 @@ func (s *strictener) schema(raw []byte) {
 			description, described = str(v), true
 		case name == "additionalProperties":
 			if object(v) != nil {
-				s.ok = false
+				s.told = unsayable
 			}
 		case name == "oneOf":
 			s.o.key("anyOf")
 			s.each(v)
 		case name == "format" && schemaFormats[str(v)]:
 			s.o.key(name).raw(v)
-		case name == "format" || schemaInWords[name]:
-			words = append(words, name+": "+string(v))
 		case schemaKept[name]:
-			isObject = isObject || name == "properties" || name == "type" && str(v) == "object"
+			isObject = isObject || name == "properties" || name == "type" && slices.Contains(stringList(v), "object")
 			s.member(name, v)
+		case !schemaIgnored[name]:
+			words = append(words, name+": "+string(v))
 		}
 	}
 	if isObject {
 		s.o.key("additionalProperties").lit("false")
 	}
 	if words != nil {
+		s.told = max(s.told, saidInWords)
 		description = strings.TrimSpace(description + " (" + strings.Join(words, ", ") + ")")
 	}
 	if described || words != nil {

@@ -47,7 +47,8 @@ type Turn struct {
 	Role   Role
 	Path   string // where it stood: messages[3]
 	Blocks []Block
-	Prefix bool // the last assistant turn is to be continued, not answered
+	Prefix bool   // the last assistant turn is to be continued, not answered
+	Name   string // who speaks, of several with one role; "" where it does not matter
 }
 
 // BlockKind is what a block is.
@@ -101,8 +102,8 @@ type Media struct {
 	Detail         string // how closely to look at an image: low | high | auto
 }
 
-// Annotation is a citation of a web page. Start and End count characters of the
-// answer's whole text.
+// Annotation is a citation of a web page. Start and End count characters of its
+// block's text; 0 and 0 stand for all of it.
 type Annotation struct {
 	URL, Title string
 	Start, End int
@@ -142,6 +143,7 @@ type ToolChoice struct {
 // Reasoning is how much the model is to think.
 type Reasoning struct {
 	Effort  string // none | minimal | low | medium | high | xhigh | max
+	Config  string // Messages' output_config.effort; then Effort is the same
 	Mode    string // Messages' thinking.type: enabled | adaptive | disabled | between_tools
 	Budget  int64  // thinking.budget_tokens
 	Raw     json.RawMessage

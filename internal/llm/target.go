@@ -41,6 +41,10 @@ type Quirks struct {
 	ReasoningReplay           string   `json:"reasoning_replay,omitempty"` // required | allowed | forbidden
 	PrefixField               string   `json:"prefix_field,omitempty"`     // prefix | continue_final_message | none
 	CacheControlPassthrough   bool     `json:"cache_control_passthrough,omitempty"`
+	ReasoningFields           string   `json:"reasoning_fields,omitempty"`  // where Chat Completions clients are shown thinking: both | content | details | none
+	MidSystem                 string   `json:"mid_system,omitempty"`        // hoist: system messages amid the conversation join those at its head
+	NamePrefix                bool     `json:"name_prefix,omitempty"`       // a message's name goes before its text where the target has no field for it
+	CacheBreakpoints          bool     `json:"cache_breakpoints,omitempty"` // the host takes prompt_cache_breakpoint; cache_control becomes one
 	UsageStyle                string   `json:"usage_style,omitempty"`
 	AllowExtra                []string `json:"allow_extra,omitempty"`               // unknown request fields that may pass cross-protocol
 	ClientToolsAsFunctions    bool     `json:"client_tools_as_functions,omitempty"` // Anthropic's bash, text editor and memory tools may go as functions
