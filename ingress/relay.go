@@ -111,6 +111,9 @@ func (q *request) frame(f bus.Frame) (over bool) {
 		return false
 	}
 	q.end = f.End
+	if f.End.Warnings != "" {
+		q.warnings = f.End.Warnings
+	}
 	if f.End.Refused != "" {
 		q.call.Close()
 		q.giveBack()
@@ -180,6 +183,7 @@ func (q *request) describe(h http.Header, head *bus.Head) {
 	h["X-Model-Proxy-Attempts"] = []string{strconv.Itoa(state.Attempts)}
 	h["X-Model-Proxy-Queue-Ms"] = []string{strconv.FormatFloat(usage.MS(state.QueueTime), 'f', 3, 64)}
 	if head == nil {
+		q.describeConversion(h, state.Attempt)
 		return
 	}
 	for _, x := range [...]struct{ name, value string }{{"X-Upstream-Request-Id", head.UpstreamID}, {"X-Model-Proxy-Warnings", head.Warnings},
@@ -187,6 +191,17 @@ func (q *request) describe(h http.Header, head *bus.Head) {
 		if x.value != "" {
 			h[x.name] = []string{x.value}
 		}
+	}
+}
+
+// describeConversion says of an error what its last attempt converted.
+func (q *request) describeConversion(h http.Header, a *bus.Attempt) {
+	if a == nil || a.UpstreamProtocol.Wire() == q.protocol {
+		return
+	}
+	h["X-Model-Proxy-Conversion"] = []string{string(convert.AppendConversion(nil, q.protocol, a.UpstreamProtocol))}
+	if q.warnings != "" {
+		h["X-Model-Proxy-Warnings"] = []string{q.warnings}
 	}
 }
 

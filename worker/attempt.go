@@ -63,7 +63,7 @@ func (a *attempt) convert(in convert.Input) error {
 	if err != nil {
 		return err
 	}
-	a.x = x
+	a.x, a.job.x, a.job.warned = x, x, 0
 	return nil
 }
 

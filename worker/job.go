@@ -34,6 +34,9 @@ type job struct {
 	bill     usage.Bill // of the attempts that have finished
 	open     *attempt   // announced as started and not yet finished
 	cause    string     // error type of the newest attempt that failed, over all deliveries
+
+	x      *convert.Exchange // of the newest attempt that got as far as one
+	warned int               // how many of its warnings the head has told
 }
 
 // serve makes attempts until the job is over.
@@ -215,6 +218,9 @@ func (j *job) stop(cause error) {
 
 func (j *job) end(e *llm.Error) *bus.End {
 	end := &bus.End{Err: e, Attempts: j.attempts, Usage: j.last}
+	if j.x != nil && len(j.x.Warnings()) > j.warned {
+		end.Warnings = string(convert.AppendWarnings(nil, j.x.Warnings()))
+	}
 	j.charge(end, &j.bill)
 	return end
 }

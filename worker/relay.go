@@ -174,6 +174,7 @@ func (a *attempt) head(answer *provider.Answer) *bus.Head {
 	}
 	if w := a.x.Warnings(); len(w) > 0 {
 		h.Warnings = string(convert.AppendWarnings(nil, w))
+		a.job.warned = len(w)
 	}
 	if a.job.run.Endpoint == llm.CountTokens {
 		h.TokenCount = "provider"

@@ -14,25 +14,26 @@ import (
 
 // RequestRow is a request record, as far as tests look at it.
 type RequestRow struct {
-	JobID            string  `json:"job_id"`
-	RequestID        string  `json:"request_id"`
-	TraceID          string  `json:"trace_id"`
-	ClientID         string  `json:"client_id"`
-	Priority         string  `json:"priority"`
-	Outcome          string  `json:"outcome"`
-	Status           int     `json:"status"`
-	ErrorType        string  `json:"error_type"`
-	Attempts         int     `json:"attempts"`
-	Deliveries       int     `json:"deliveries"`
-	Provider         string  `json:"provider"`
-	ServedModel      string  `json:"served_model"`
-	PromptTokens     int64   `json:"prompt_tokens"`
-	CompletionTokens int64   `json:"completion_tokens"`
-	UsageSource      string  `json:"usage_source"`
-	WorkerID         string  `json:"worker_id"`
-	BytesOut         int64   `json:"bytes_out"`
-	QueueMS          float64 `json:"queue_ms"`
-	TotalMS          float64 `json:"total_ms"`
+	JobID            string   `json:"job_id"`
+	RequestID        string   `json:"request_id"`
+	TraceID          string   `json:"trace_id"`
+	ClientID         string   `json:"client_id"`
+	Priority         string   `json:"priority"`
+	Outcome          string   `json:"outcome"`
+	Status           int      `json:"status"`
+	ErrorType        string   `json:"error_type"`
+	Attempts         int      `json:"attempts"`
+	Deliveries       int      `json:"deliveries"`
+	Provider         string   `json:"provider"`
+	ServedModel      string   `json:"served_model"`
+	Warnings         []string `json:"warnings"`
+	PromptTokens     int64    `json:"prompt_tokens"`
+	CompletionTokens int64    `json:"completion_tokens"`
+	UsageSource      string   `json:"usage_source"`
+	WorkerID         string   `json:"worker_id"`
+	BytesOut         int64    `json:"bytes_out"`
+	QueueMS          float64  `json:"queue_ms"`
+	TotalMS          float64  `json:"total_ms"`
 }
 
 // AttemptRow is an attempt record, as far as tests look at it.

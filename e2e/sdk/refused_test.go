@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/anthropics/anthropic-sdk-go"
 	"github.com/anthropics/anthropic-sdk-go/option"
+
+	"model-proxy/e2e/gatewaytest"
 )
 
 // A hint that the model turns out not to take costs a second call, not the
@@ -46,5 +49,33 @@ func TestRefusedHints(t *testing.T) {
 	attempts := g.AwaitAttempts(t, "refused-hint", 2, 5*time.Second)
 	if attempts[0].Status != 400 || attempts[0].Action != "auto_fix_parameters" || !attempts[1].Answered() {
 		t.Errorf("attempts: got %+v, want a refused one and a good one", attempts)
+	}
+}
+
+// What a conversion has changed is told with an error too, and what it lost of a
+// stream stands in the record.
+func TestWarningsComeWithEveryAnswer(t *testing.T) {
+	g := start(t)
+	answers := map[string]string{
+		"e2e-anthropic": `{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}`,
+		"e2e-openai": "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\",\"annotations\":[{\"type\":\"url_citation\",\"url_citation\":{\"url\":\"https://example.com\"}}]}}]}\n\n" +
+			"data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
+	}
+	g.upstream.Instead(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/messages") {
+			http.Error(w, answers["e2e-anthropic"], http.StatusTooManyRequests)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, answers["e2e-openai"]) // the gateway may have gone
+	}))
+	got := g.Do(t, gatewaytest.Request{Path: "/v1/chat/completions", Body: `{"model":"e2e-anthropic","seed":1,"messages":[{"role":"user","content":"x"}]}`})
+	if got.Status != http.StatusTooManyRequests || got.Header.Get("X-Model-Proxy-Warnings") != `dropped;param="seed"` || got.Header.Get("X-Model-Proxy-Conversion") != "openai; target=anthropic" {
+		t.Errorf("got %d with the headers %v, want 429 with a warning of seed", got.Status, got.Header)
+	}
+	g.Do(t, gatewaytest.Request{Path: "/v1/messages", Header: map[string]string{"X-Request-Id": "lost-citation"}, Body: `{"model":"e2e-openai","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"x"}]}`})
+	row := g.AwaitRow(t, "lost-citation", 5*time.Second)
+	if want := []string{`dropped;param="content.annotations"`}; !slices.Equal(row.Warnings, want) {
+		t.Errorf("warnings in the record: got %q, want %q", row.Warnings, want)
 	}
 }
