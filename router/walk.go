@@ -247,6 +247,10 @@ func (w *Walk) Continue(now time.Time) Step {
 	return w.step
 }
 
+// TakeBack frees the last step's number for the next one: its upstream was
+// never called, so it leaves no record.
+func (w *Walk) TakeBack() { w.attempt-- }
+
 // timers are the route's, cut to what is left at begin.
 func (w *Walk) timers(r *config.Route, begin time.Time) config.Timers {
 	t := r.Timers

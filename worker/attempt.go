@@ -15,9 +15,10 @@ import (
 
 // attempt is one call to one upstream.
 type attempt struct {
-	job   *job
-	step  router.Step
-	began time.Time
+	job    *job
+	step   router.Step
+	began  time.Time
+	called bool // the upstream was
 
 	x      *convert.Exchange
 	s      *convert.Stream // of an answer that comes as events

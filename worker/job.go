@@ -27,7 +27,7 @@ type job struct {
 	walk  *router.Walk
 	span  *span.Process
 
-	attempts int        // made so far, over all deliveries
+	attempts int        // number of the newest call to an upstream; 0 if this run has made none
 	told     bool       // the attempt to come was announced with the acceptance
 	sent     bool       // an answer byte is on its way to the client
 	last     llm.Usage  // of the newest attempt
@@ -111,17 +111,18 @@ func (j *job) try(s router.Step) (over bool) {
 			return true
 		}
 	}
-	j.attempts = s.Attempt
 	a := &attempt{job: j, step: s, began: time.Now()}
 	failure := j.attempt(a)
 	for j.goesOn(a, failure) {
 		a = a.next(j.walk.Continue(time.Now()))
-		j.attempts = a.step.Attempt
 		j.run.Attempt(j.announce(a.step, nil))
 		failure = j.attempt(a)
 	}
 	if failure == nil {
 		return true
+	}
+	if !a.called {
+		j.walk.TakeBack()
 	}
 	if cause := context.Cause(j.run.Context()); cause != nil && errors.Is(failure.err, cause) {
 		a.finish(stoppedOutcome(cause), failure, "")
@@ -217,7 +218,7 @@ func (j *job) stop(cause error) {
 }
 
 func (j *job) end(e *llm.Error) *bus.End {
-	end := &bus.End{Err: e, Attempts: j.attempts, Usage: j.last}
+	end := &bus.End{Err: e, Attempts: max(j.attempts, j.run.Attempts), Usage: j.last}
 	if j.x != nil && len(j.x.Warnings()) > j.warned {
 		end.Warnings = string(convert.AppendWarnings(nil, j.x.Warnings()))
 	}

@@ -13,7 +13,7 @@ import (
 // start reports that the upstream is about to be called at an address.
 func (a *attempt) start(url string) {
 	j, rec := a.job, a.record()
-	j.open = a
+	j.open, j.attempts, a.called = a, a.step.Attempt, true
 	a.span = j.span.Attempt(span.Call{Record: rec, Endpoint: j.run.Endpoint, Vendor: a.step.Route.Provider.Vendor, ServedModel: a.step.LogicalModel,
 		URL: url, Stream: j.run.Stream, Body: a.x.Body(), RetryCause: j.cause, Began: a.began})
 	j.w.cfg.Records.Add(a.entry(usage.KindStarted, rec))

@@ -137,7 +137,7 @@ func echo(r *bus.Run) {
 
 // answer ends a job that was accepted.
 func answer(r *bus.Run) {
-	_ = r.Send(bus.Part{Head: &bus.Head{Status: 200}, Data: r.Body, End: &bus.End{Attempts: 1, Usage: llm.Usage{Prompt: 7}}})
+	_ = r.Send(bus.Part{Head: &bus.Head{Status: 200}, Data: r.Body, End: &bus.End{Attempts: r.Attempts + 1, Usage: llm.Usage{Prompt: 7}}})
 }
 
 func TestPlainAnswer(t *testing.T) { nearAndApart(t, plainAnswer) }

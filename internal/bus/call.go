@@ -51,7 +51,7 @@ type Call struct {
 	asked     *asker        // a redelivery waiting for a grant
 	worker    string
 	attempt   *Attempt // newest one known
-	attempts  int      // begun so far
+	attempts  int      // begun so far, as far as is known; a run that ends says how many were made
 	accepted  time.Time
 	began     time.Time // the newest attempt
 	again     time.Time // when to publish once more because the worker did not know the model
@@ -243,7 +243,7 @@ func (c *Call) frame(msg []byte) {
 	if f.End != nil && f.End.Again && c.again.IsZero() {
 		c.in.done(c.worker, c.run)
 		c.gone = append(c.gone, c.run)
-		c.run, c.again = 0, c.lastFrame.Add(againAfter)
+		c.run, c.again, c.attempts = 0, c.lastFrame.Add(againAfter), f.End.Attempts
 		c.moveLocked(placeAside)
 		return
 	}
@@ -274,7 +274,7 @@ func (c *Call) noteLocked(f *Frame) {
 	}
 	if f.End != nil {
 		c.finishLocked()
-		c.attempts = max(c.attempts, f.End.Attempts)
+		c.attempts = f.End.Attempts
 		c.in.done(c.worker, c.run)
 	}
 }
