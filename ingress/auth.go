@@ -70,7 +70,7 @@ func (s *Server) authenticate(r *http.Request, snap *config.Snapshot) (*config.C
 func clientKey(h http.Header) string {
 	if v := h["Authorization"]; len(v) > 0 {
 		key := strings.TrimSpace(v[0])
-		if scheme, rest, ok := strings.Cut(key, " "); ok && strings.EqualFold(scheme, "bearer") {
+		if scheme, rest, _ := strings.Cut(key, " "); strings.EqualFold(scheme, "bearer") {
 			key = strings.TrimSpace(rest)
 		}
 		if key != "" {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -44,6 +45,11 @@ var members = rawjson.Fields{
 // readBody reads and checks a request's body. The caller gives the bytes back
 // to the budget.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *rejection) {
+	if v := r.Header["Content-Encoding"]; len(v) > 0 && !strings.EqualFold(v[0], "identity") && v[0] != "" {
+		e := reject(rejectInvalid, llm.BadRequest, "request bodies are taken as they are, without Content-Encoding")
+		e.Status = http.StatusUnsupportedMediaType
+		return nil, e
+	}
 	if r.ContentLength > s.cfg.MaxRequestBytes {
 		return nil, s.tooLarge(w)
 	}

@@ -118,7 +118,9 @@ func (s *Server) routes() http.Handler {
 		r.POST(e.path, func(w http.ResponseWriter, req *http.Request, _ httprouter.Params) { s.serve(w, req, e.endpoint) })
 	}
 	for _, p := range pages {
-		r.GET(p.path, func(w http.ResponseWriter, req *http.Request, ps httprouter.Params) { p.handle(s, w, req, ps) })
+		handle := func(w http.ResponseWriter, req *http.Request, ps httprouter.Params) { p.handle(s, w, req, ps) }
+		r.GET(p.path, handle)
+		r.HEAD(p.path, handle) // net/http leaves the body out
 	}
 	if s.cfg.Mount != nil {
 		s.cfg.Mount(r)

@@ -56,6 +56,8 @@ func TestClientKey(t *testing.T) {
 		{"Authorization", "BEARER k", "k"},
 		{"Authorization", "k", "k"},
 		{"Authorization", "", ""},
+		{"Authorization", "Bearer", ""},
+		{"Authorization", "Bearer ", ""},
 		{"X-Api-Key", " k ", "k"},
 		{"Cookie", "k", ""},
 	} {

@@ -52,6 +52,8 @@ func routes(pages []mounted) []web.Route {
 // mount puts the pages on the ingress's router.
 func mount(r *httprouter.Router, pages []mounted) {
 	for _, p := range pages {
-		r.Handler(http.MethodGet, p.path, ingress.WithRequestID(p.handler))
+		handler := ingress.WithRequestID(p.handler)
+		r.Handler(http.MethodGet, p.path, handler)
+		r.Handler(http.MethodHead, p.path, handler)
 	}
 }

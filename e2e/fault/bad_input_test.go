@@ -65,6 +65,7 @@ var badInputs = []raw{
 	{name: "endless", length: unknown, tail: strings.Repeat("0123456789abcdef", 256), status: 413, code: "request_too_large"},
 	{name: "large header lines", header: "X-Large: " + strings.Repeat("x", 64<<10) + "\r\n", status: 431},
 	{name: "many header lines", header: strings.Repeat("X-Many: "+strings.Repeat("x", 100)+"\r\n", 600), status: 431},
+	{name: "compressed", header: "Content-Encoding: gzip\r\n", status: 415},
 	{name: "wrong method", method: "GET", status: 405},
 	{name: "unknown path", path: "/nothing/here", status: 404},
 	{name: "time-out of no number", header: "X-Model-Proxy-Timeout-Ms: soon\r\n", status: 400},
