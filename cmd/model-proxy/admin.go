@@ -55,25 +55,19 @@ func errBadQuery(param, message string) error { return badQuery{param, message} 
 
 func (e badQuery) Error() string { return e.param + " " + e.message }
 
-// moment reads a length before now, such as 24h, or a moment in RFC 3339. An
+// moment reads a length before now, such as 24h or 7d, or a moment in RFC 3339. An
 // empty one means unless ago, where 0 means the beginning.
 func moment(text string, unless time.Duration) (time.Time, error) {
-	if text == "" && unless == 0 {
-		return time.Time{}, nil
-	}
 	if text == "" {
-		return time.Now().Add(-unless), nil
+		return age(unless).before(time.Now()), nil
 	}
-	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
-		if d == 0 {
-			return time.Time{}, nil
-		}
-		return time.Now().Add(-d), nil
+	if g, err := parseAge(text); err == nil {
+		return g.before(time.Now()), nil
 	}
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
 		return t, nil
 	}
-	return time.Time{}, errBadQuery("since", "must be a length such as 24h, or a moment such as 2026-01-31T00:00:00Z")
+	return time.Time{}, errBadQuery("since", "must be a length such as 24h or 7d, or a moment such as 2026-01-31T00:00:00Z")
 }
 
 // ask answers a query as {"data":[…]}, with the objects that the commands print.

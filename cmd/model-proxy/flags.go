@@ -99,5 +99,27 @@ func (a *app) resolve(cmd *cobra.Command, f *flags) (*config.Environment, error)
 			fault = usageError{fmt.Errorf("%s: %w", varOf(flag.Name), err)}
 		}
 	})
+	if fault == nil {
+		fault = f.check(cmd.Flags())
+	}
 	return env, fault
+}
+
+// check finds values that no command can work with.
+func (f *flags) check(fs *pflag.FlagSet) error {
+	for _, c := range []struct {
+		flag string
+		ok   bool
+		want string
+	}{
+		{"port", f.port >= 0 && f.port <= 65535, "must be between 0 and 65535"},
+		{"workers", f.workers >= 1, "must be at least 1"},
+		{"concurrency", f.concurrency >= 1, "must be at least 1"},
+		{"drain", f.drain >= 0, "must not be negative"},
+	} {
+		if fs.Lookup(c.flag) != nil && !c.ok {
+			return usageError{fmt.Errorf("--%s %s", c.flag, c.want)}
+		}
+	}
+	return nil
 }

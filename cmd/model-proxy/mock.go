@@ -29,6 +29,9 @@ GET /_mock/requests is its ledger.`,
 		Example: "  model-proxy mock --port 9000 --ttft 200ms --delay 20ms --chunks 50",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := a.resolve(cmd, &flags{port: port}); err != nil {
+				return err
+			}
 			if retryAfter >= 0 {
 				fault.RetryAfter = strconv.Itoa(retryAfter)
 			}

@@ -144,6 +144,9 @@ func (n *node) openBus(ctx context.Context) error {
 		var err error
 		n.server, err = bus.StartServer(bus.ServerConfig{Dir: filepath.Join(n.flags.data, "nats"), Listen: n.flags.natsListen,
 			Token: n.bus.Token, QueueMax: n.bus.QueueMaxBytes * 2, Log: n.log})
+		if errors.Is(err, bus.ErrListen) {
+			return usageError{err}
+		}
 		if err != nil {
 			return err
 		}

@@ -81,8 +81,8 @@ func day(text, flag string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	if d, err := time.ParseDuration(text); err == nil && d > 0 {
-		return time.Now().Add(-d), nil
+	if g, err := parseAge(text); err == nil && g > 0 {
+		return g.before(time.Now()), nil
 	}
-	return time.Time{}, fmt.Errorf("%s %q: want a day such as 2026-11-01, a moment such as 2026-11-01T12:00:00Z, or a length such as 24h", flag, text)
+	return time.Time{}, fmt.Errorf("%s %q: want a day such as 2026-11-01, a moment such as 2026-11-01T12:00:00Z, or a length such as 24h or 7d", flag, text)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"runtime/debug"
 
@@ -50,9 +49,6 @@ SIGHUP reloads the configuration, SIGTERM drains, a second one cuts.`,
 
 // gateway runs every role in this process until it is told to stop.
 func (a *app) gateway(ctx context.Context, n *node, ready func(net.Addr)) error {
-	if n.flags.workers < 1 || n.flags.concurrency < 1 {
-		return usageError{fmt.Errorf("--workers and --concurrency must be at least 1")}
-	}
 	err := n.startControl(ctx)
 	if err == nil {
 		err = n.openBus(ctx)

@@ -105,6 +105,9 @@ func askEndpoint(ctx context.Context, endpoint, key string) (ingress.Report, err
 	if key != "" {
 		path = "/health/detailed"
 	}
+	if !strings.Contains(endpoint, "://") {
+		endpoint = "http://" + endpoint
+	}
 	url := strings.TrimRight(endpoint, "/") + path
 	ctx, stop := context.WithTimeout(ctx, 10*time.Second)
 	defer stop()

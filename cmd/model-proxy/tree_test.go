@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"model-proxy/logsink"
 )
 
 // result is what a command printed and how it ended.
@@ -78,7 +80,9 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 // Every flag has an environment variable, and a value that it cannot take is
 // wrong usage that names the variable.
 func TestFlagsFromTheEnvironment(t *testing.T) {
-	command(t, []string{"MODEL_PROXY_WORKERS=0"}, "run", "--data", t.TempDir()).want(t, exitUsage, "--workers and --concurrency must be at least 1")
+	command(t, []string{"MODEL_PROXY_WORKERS=0"}, "run", "--data", t.TempDir()).want(t, exitUsage, "--workers must be at least 1")
+	command(t, []string{"MODEL_PROXY_SINCE=often"}, "usage").want(t, exitUsage, "MODEL_PROXY_SINCE: want a length such as 90m, 24h or 7d")
+	command(t, []string{"MODEL_PROXY_TTFT=soon"}, "mock").want(t, exitUsage, "MODEL_PROXY_TTFT")
 	command(t, []string{"MODEL_PROXY_FORMAT=xml"}, "config", "list").want(t, exitUsage, `MODEL_PROXY_FORMAT: "xml" is not table or json`)
 	command(t, []string{"MODEL_PROXY_FORMAT=json"}, "config", "list").want(t, exitOK, `{"kind":"provider","name":"anthropic"`)
 	if r := command(t, []string{"MODEL_PROXY_FORMAT=json"}, "config", "list", "--format", "table"); strings.Contains(r.out, "{") {
@@ -93,4 +97,33 @@ func TestFlagsFromTheEnvironment(t *testing.T) {
 		t.Errorf("got %q, want that the environment wins over .env", r.out)
 	}
 	command(t, nil, "config", "list", "--env-file", dir+"/none").want(t, exitUsage, "none")
+}
+
+// Values that no gateway can work with are wrong usage before anything starts.
+func TestWrongValuesAreWrongUsage(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"run --port 70000", "--port must be between 0 and 65535"},
+		{"run --port -1", "--port must be between 0 and 65535"},
+		{"run --concurrency 0", "--concurrency must be at least 1"},
+		{"run --drain -1s", "--drain must not be negative"},
+		{"run --port 0 --nats-listen 0.0.0.0:0", "needs NATS_TOKEN"},
+		{"run --port 0 --nats-listen here", "want host:port"},
+		{"doctor --port 65536", "--port must be between 0 and 65535"},
+		{"records --limit 0", "--limit must be at least 1"},
+		{"records --since -1h", "want a length"},
+	} {
+		data := t.TempDir()
+		if strings.HasPrefix(c.args, "records") {
+			store, err := logsink.OpenSQLite(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			store.Close()
+			command(t, []string{"MODEL_PROXY_FORMAT=csv"}, "records", "--data", data).want(t, exitOK, "job_id,time,")
+		}
+		command(t, nil, append(strings.Fields(c.args), "--data", data)...).want(t, exitUsage, c.want, "--help'")
+	}
+	if got := command(t, nil, "--version").want(t, exitOK).out; got != command(t, nil, "version").out {
+		t.Errorf("--version prints %q", got)
+	}
 }

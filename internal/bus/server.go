@@ -26,6 +26,10 @@ type Server struct {
 	near *near
 }
 
+// ErrListen is wrapped by StartServer's error if Listen cannot be served as it
+// stands: no host:port, or open to others without a Token.
+var ErrListen = errors.New("--nats-listen")
+
 // StartServer starts the embedded server and waits until it is ready.
 func StartServer(c ServerConfig) (*Server, error) {
 	opts := &server.Options{
@@ -66,18 +70,18 @@ func StartServer(c ServerConfig) (*Server, error) {
 func splitListen(addr, token string) (string, int, error) {
 	host, portText, err := net.SplitHostPort(addr)
 	if err != nil {
-		return "", 0, fmt.Errorf("--nats-listen %q: want host:port: %w", addr, err)
+		return "", 0, fmt.Errorf("%w %q: want host:port: %w", ErrListen, addr, err)
 	}
 	port, err := strconv.Atoi(portText)
 	if err != nil || port < 0 || port > 65535 {
-		return "", 0, fmt.Errorf("--nats-listen %q: port must be a number up to 65535", addr)
+		return "", 0, fmt.Errorf("%w %q: port must be a number up to 65535", ErrListen, addr)
 	}
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
 	ip := net.ParseIP(host)
 	if token == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return "", 0, errors.New("--nats-listen beyond loopback needs NATS_TOKEN, or anyone could take jobs")
+		return "", 0, fmt.Errorf("%w beyond loopback needs NATS_TOKEN, or anyone could take jobs", ErrListen)
 	}
 	return host, port, nil
 }
