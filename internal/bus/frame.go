@@ -64,7 +64,7 @@ type End struct {
 	Cancelled    bool    // the worker stopped because it was told to
 	Again        bool    // the worker does not know the model: another may, or this one after a reload
 	Refused      Refusal // the queue never took the job; made up by the ingress, not on the wire
-	Attempts     int // calls to upstreams so far, over all deliveries
+	Attempts     int     // calls to upstreams so far, over all deliveries
 	Usage        llm.Usage
 	CostNanoUSD  int64
 	Priced       bool
