@@ -7,21 +7,29 @@ import (
 	"model-proxy/internal/llm"
 )
 
-// AdminOnly lets only requests with ADMIN_API_KEY through to next. Without a
-// configured one the path does not exist: 404.
-func AdminOnly(snapshot func() *config.Snapshot, next http.Handler) http.Handler {
+// WithAdmin serves next only where an ADMIN_API_KEY is configured: without one
+// the path does not exist, 404.
+func WithAdmin(snapshot func() *config.Snapshot, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch snap := snapshot(); {
-		case snap.Settings.AdminKeySHA256 == nil:
+		if snapshot().Settings.AdminKeySHA256 == nil {
 			WriteError(w, llm.NewError(llm.NotFound, noSuchPath))
-		case !snap.AuthenticateAdmin(clientKey(r.Header)):
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// AdminOnly is WithAdmin that lets only requests with ADMIN_API_KEY through.
+func AdminOnly(snapshot func() *config.Snapshot, next http.Handler) http.Handler {
+	return WithAdmin(snapshot, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !snapshot().AuthenticateAdmin(clientKey(r.Header)) {
 			e := llm.NewError(llm.Unauthorized, "this path wants the admin key: send it as Authorization: Bearer KEY")
 			e.Code = "invalid_api_key"
 			WriteError(w, e)
-		default:
-			next.ServeHTTP(w, r)
+			return
 		}
-	})
+		next.ServeHTTP(w, r)
+	}))
 }
 
 // WithRequestID gives the answers of a mounted page the id that all others have.

@@ -138,6 +138,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"GET", "/openapi.json", "", "", "", "200", nil},
 		{"GET", "/docs", "", "", "", "200", nil},
 		{"GET", "/redoc", "", "", "", "200", nil},
+		{"GET", "/console", "", "", "", "200", nil},
 		{"GET", "/admin/usage", "/admin/usage?by=client,day&since=1h", adminKey, "", "200", nil},
 		{"GET", "/admin/usage", "/admin/usage?by=moon", adminKey, "", "400", nil},
 		{"GET", "/admin/usage", "", clientKey, "", "401", nil},
@@ -216,7 +217,7 @@ func TestAdminAnswersAsTheCommandsPrint(t *testing.T) {
 // missing.
 func TestAdminWithoutKeyOrStore(t *testing.T) {
 	g := startGateway(t)
-	for _, path := range []string{"/admin/usage", "/admin/records"} {
+	for _, path := range []string{"/admin/usage", "/admin/records", "/console"} {
 		if a := g.do(t, "GET", path, clientKey, ""); a.status != 404 {
 			t.Errorf("%s without ADMIN_API_KEY: got %d, want 404", path, a.status)
 		}

@@ -27,6 +27,7 @@ func (n *node) pages() ([]mounted, error) {
 		{"/openapi.json", http.HandlerFunc(site.OpenAPI)},
 		{"/docs", http.HandlerFunc(site.Docs)},
 		{"/redoc", http.HandlerFunc(site.Redoc)},
+		{"/console", ingress.WithAdmin(n.source.Current, http.HandlerFunc(site.Console))},
 	}
 	described, err := web.New(version, routes(all))
 	if err != nil {

@@ -16,6 +16,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"model-proxy/e2e/gatewaytest"
 )
 
 // tab is a page in a Chromium that can reach nothing but the gateway.
@@ -189,4 +191,31 @@ func TestRedocInABrowser(t *testing.T) {
 	b.run(chromedp.Evaluate[chromedp.Void](`const filter = document.querySelector("nav input"); filter.value = "count_tokens"; filter.dispatchEvent(new Event("input"))`))
 	b.await(`[...document.querySelectorAll("nav a")].filter((a) => !a.hidden).length === 1`)
 	b.checkQuiet(g.url)
+}
+
+// The console lets the admin key in and no other, and shows health, usage and
+// the way of a request, with the network closed.
+func TestConsoleInABrowser(t *testing.T) {
+	g := startGatewayWith(t, []string{"ADMIN_API_KEY=" + adminKey})
+	for range 3 {
+		if got := g.ask(t, "X-Request-Id", "shown"); got != 200 {
+			t.Fatalf("status %d", got)
+		}
+	}
+	gatewaytest.Await(t, 10*time.Second, "three records", func() bool { return len(g.rows(t, "--attempts")) == 3 && len(g.rows(t)) == 3 })
+	b := openTab(t)
+	b.run(chromedp.Navigate(g.url+"/console"), chromedp.WaitVisible("#key"), chromedp.SendKeys("#key", adminKey), chromedp.Click(".sign-in button"))
+	b.await(`document.querySelectorAll("#requests tbody tr").length === 3`)
+	b.await(`/\b3\b/.test(document.querySelector("#overview").innerText) && document.querySelector("#overview").innerText.includes("ok")`)
+	b.await(`document.querySelector("#usage tbody").innerText.includes("m-openai") && document.querySelectorAll("#chart rect").length > 0`)
+	b.run(chromedp.Click("#requests tbody tr"))
+	b.await(`document.querySelector(".details")?.innerText.includes("sim-openai")`)
+	b.shoot("console")
+	b.run(chromedp.Click(`[data-metric="tokens"]`))
+	b.await(`location.hash.includes("metric=tokens") && document.querySelector('[data-metric="tokens"]').getAttribute("aria-pressed") === "true"`)
+	b.checkQuiet(g.url)
+
+	b = openTab(t)
+	b.run(chromedp.Navigate(g.url+"/console"), chromedp.WaitVisible("#key"), chromedp.SendKeys("#key", clientKey), chromedp.Click(".sign-in button"))
+	b.await(`document.querySelector("[role=alert]")?.innerText.includes("does not accept this key")`)
 }

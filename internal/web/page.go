@@ -21,13 +21,13 @@ type page struct {
 }
 
 // newPage puts a page together from assets/shell.html, the shared and its own
-// style, and the shared and its own script.
-func newPage(name, title string) (page, error) {
+// style, and the scripts that it names, of which the last is its own.
+func newPage(name, title string, scripts ...string) (page, error) {
 	style, err := joined("assets/base.css", "assets/"+name+".css")
 	if err != nil {
 		return page{}, err
 	}
-	script, err := joined("assets/openapi.js", "assets/"+name+".js")
+	script, err := joined(scripts...)
 	if err != nil {
 		return page{}, err
 	}

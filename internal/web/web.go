@@ -1,7 +1,7 @@
 // Package web describes the HTTP API as an OpenAPI document and serves it with
-// two readers of it, all from the binary: the pages load nothing from anywhere
-// else, and their content security policy keeps it so. The answers to the
-// operations themselves are ingress's and cmd's.
+// two readers of it and the console, all from the binary: the pages load nothing
+// from anywhere else, and their content security policy keeps it so. The answers
+// to the operations themselves are ingress's and cmd's.
 package web
 
 import (
@@ -29,11 +29,11 @@ const (
 	StreamsAlways
 )
 
-// Site is the description of the API and its readers. It is immutable and safe
-// for concurrent use.
+// Site is the description of the API, its readers, and the console. It is
+// immutable and safe for concurrent use.
 type Site struct {
-	document  []byte
-	docs, ref page
+	document           []byte
+	docs, ref, console page
 }
 
 // New describes routes. A route without a description is an error.
@@ -50,10 +50,20 @@ func New(version string, routes []Route) (*Site, error) {
 		return nil, fmt.Errorf("write the API description: %w", err)
 	}
 	s := &Site{document: text.Bytes()}
-	if s.docs, err = newPage("docs", "API"); err == nil {
-		s.ref, err = newPage("redoc", "API reference")
+	for _, p := range []struct {
+		to          *page
+		name, title string
+		scripts     []string
+	}{
+		{&s.docs, "docs", "API", []string{"assets/base.js", "assets/openapi.js", "assets/docs.js"}},
+		{&s.ref, "redoc", "API reference", []string{"assets/base.js", "assets/openapi.js", "assets/redoc.js"}},
+		{&s.console, "console", "console", []string{"assets/base.js", "assets/console.js"}},
+	} {
+		if *p.to, err = newPage(p.name, p.title, p.scripts...); err != nil {
+			return nil, err
+		}
 	}
-	return s, err
+	return s, nil
 }
 
 // OpenAPI serves the description, /openapi.json.
@@ -68,3 +78,8 @@ func (s *Site) Docs(w http.ResponseWriter, _ *http.Request) { s.docs.serve(w) }
 
 // Redoc serves /redoc: the same as a reference in three columns.
 func (s *Site) Redoc(w http.ResponseWriter, _ *http.Request) { s.ref.serve(w) }
+
+// Console serves /console: health, usage, and requests with their attempts. The
+// page itself holds nothing of those; it asks for them with the admin key that
+// it is given.
+func (s *Site) Console(w http.ResponseWriter, _ *http.Request) { s.console.serve(w) }

@@ -238,7 +238,7 @@ func TestRouteWithoutDescriptionIsAnError(t *testing.T) {
 func TestPagesAreWhole(t *testing.T) {
 	s := newSite(t)
 	outside := regexp.MustCompile(`(?:src|href)="?(?:https?:)?//|@import|[ :]url\(|fetch\("?(?:https?:)?//`)
-	for name, h := range map[string]http.HandlerFunc{"docs": s.Docs, "redoc": s.Redoc} {
+	for name, h := range map[string]http.HandlerFunc{"docs": s.Docs, "redoc": s.Redoc, "console": s.Console} {
 		w := get(h)
 		if m := outside.FindString(w.Body.String()); m != "" {
 			t.Errorf("%s refers to the outside: %q", name, m)
