@@ -33,23 +33,23 @@ func (a *app) demo(cmd *cobra.Command, f *flags) error {
 	if err := writeDemoConfig(dir, "http://"+listener.Addr().String()+"/v1"); err != nil {
 		return err
 	}
-	key := "sk-demo-" + strings.ToLower(rand.Text())
+	key, adminKey := "sk-demo-"+strings.ToLower(rand.Text()), "sk-demo-admin-"+strings.ToLower(rand.Text())
 	if err := cmd.Flags().Set("config", dir); err != nil {
 		return err
 	}
 	demo := *a
-	demo.environ = append(append([]string{}, a.environ...), "DEMO_API_KEY=simulated", "CLIENT_API_KEY="+key,
+	demo.environ = append(append([]string{}, a.environ...), "DEMO_API_KEY=simulated", "CLIENT_API_KEY="+key, "ADMIN_API_KEY="+adminKey,
 		"RATE_LIMIT_REQUESTS_PER_MINUTE=0", "RATE_LIMIT_TOKENS_PER_MINUTE=0")
 	n, err := demo.newNode(cmd, f)
 	if err != nil {
 		return err
 	}
 	n.start(cmd.Context(), "simulated provider", func(ctx context.Context) error { return serveUntil(ctx, listener, mock.New(mock.Options{})) })
-	return demo.gateway(cmd.Context(), n, func(addr net.Addr) { a.greet(addr, key) })
+	return demo.gateway(cmd.Context(), n, func(addr net.Addr) { a.greet(addr, key, adminKey) })
 }
 
 // greet tells a newcomer what to type.
-func (a *app) greet(addr net.Addr, key string) {
+func (a *app) greet(addr net.Addr, key, adminKey string) {
 	_, port, _ := net.SplitHostPort(addr.String())
 	fmt.Fprintf(a.stdout, `
 model-proxy is running in front of a simulated provider: nothing leaves this machine.
@@ -63,9 +63,10 @@ Try it:
 
   curl -sN http://localhost:%[1]s/v1/messages -H 'x-api-key: %[2]s' -H 'Content-Type: application/json' -d '{"model":"demo-claude","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"Hello!"}]}'
 
-Then, in another terminal: model-proxy records; model-proxy usage --by client,model
+Then look at http://localhost:%[1]s/console (admin key: %[3]s),
+or, in another terminal: model-proxy records; model-proxy usage --by client,model
 
-`, port, key)
+`, port, key, adminKey)
 }
 
 func writeDemoConfig(dir, base string) error {
