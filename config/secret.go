@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"log/slog"
@@ -58,6 +59,19 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 func (s *Secret) UnmarshalText(plain []byte) error {
 	*s = NewSecret(string(plain))
 	return nil
+}
+
+// concealed stands where a key stood.
+const concealed = "[redacted]"
+
+// Conceal returns text without the key, for some upstreams repeat it in their
+// errors. text itself stays as it is. A key under 8 bytes may stand in any text
+// by chance and is left.
+func (s Secret) Conceal(text []byte) []byte {
+	if s.IsZero() || len(*s.plain) < 8 {
+		return text
+	}
+	return bytes.ReplaceAll(text, []byte(*s.plain), []byte(concealed))
 }
 
 // Reveal returns the key itself, "" for the zero Secret. It is called only

@@ -26,6 +26,23 @@ func shown(t *testing.T, v any) string {
 	return b.String()
 }
 
+func TestConceal(t *testing.T) {
+	for _, c := range []struct{ key, text, want string }{
+		{"a-key-of-some-length", `{"error":"a-key-of-some-length is not a-key-of-some-length"}`, `{"error":"[redacted] is not [redacted]"}`},
+		{"a-key-of-some-length", "a-key-of-some", "a-key-of-some"},
+		{"short", "a short text", "a short text"},
+		{"", "text", "text"},
+	} {
+		text := []byte(c.text)
+		if got := NewSecret(c.key).Conceal(text); string(got) != c.want || string(text) != c.text {
+			t.Errorf("%q in %q: got %q, want %q and the text unchanged", c.key, text, got, c.want)
+		}
+	}
+	if got := (Secret{}).Conceal([]byte("text")); string(got) != "text" {
+		t.Errorf("no key: got %q", got)
+	}
+}
+
 func TestSecretsAreNeverShown(t *testing.T) {
 	const plain = "sk-very-secret-wxyz" // no part of it is a number, such as a pointer's, by chance
 	s := load(t, map[string]string{

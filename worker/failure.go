@@ -47,6 +47,7 @@ func (a *attempt) refusedThere(answer *provider.Answer) *failure {
 	if err != nil && !errors.Is(err, provider.ErrBodyTooLarge) && context.Cause(a.job.run.Context()) != nil {
 		return brokenOff(err)
 	}
+	body = a.step.Key.Secret.Conceal(body)
 	told := a.x.Error(answer.Status, answer.Header, body)
 	meant := convert.Upstream(told)
 	return &failure{Failure: router.Failure{Fault: router.Answered, Status: answer.Status, Header: answer.Header, Body: body, Told: told},
@@ -57,6 +58,8 @@ func (a *attempt) refusedThere(answer *provider.Answer) *failure {
 // cannot be understood.
 func (a *attempt) misanswered(err error, data []byte) *failure {
 	e := asError(err)
+	key := a.step.Key.Secret
+	e.Message, e.Body, data = string(key.Conceal([]byte(e.Message))), key.Conceal(e.Body), key.Conceal(data)
 	f := &failure{err: e, kind: string(e.Kind), message: e.Message, outcome: usage.Error}
 	f.Failure = router.Failure{Fault: router.Answered, Status: a.status, Body: data, Told: e}
 	if errors.Is(err, convert.ErrCut) {
