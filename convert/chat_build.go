@@ -14,7 +14,8 @@ type chatBuilder struct {
 	o   build
 	ids *ids
 
-	replays bool // some turn of the history carries reasoning the host wants back
+	rest    []llm.Block // what a user's turn holds besides results; used again for the next
+	replays bool        // some turn of the history carries reasoning the host wants back
 }
 
 func buildChatRequest(c *conversion, r *llm.Request) []byte {

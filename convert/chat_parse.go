@@ -9,7 +9,7 @@ import (
 
 // parseChatRequest reads a Chat Completions request into the shared form.
 func parseChatRequest(body []byte, n *notes) *llm.Request {
-	p := &chatParser{n: n, r: &llm.Request{}}
+	p := &chatParser{arena: newArena(len(body)), n: n, r: &llm.Request{}}
 	var maxTokens, maxCompletion []byte
 	var effort string
 	for name, v := range rawjson.Object(body) {
@@ -74,6 +74,7 @@ func parseChatRequest(body []byte, n *notes) *llm.Request {
 }
 
 type chatParser struct {
+	*arena
 	n *notes
 	r *llm.Request
 }
@@ -200,20 +201,21 @@ func (p *chatParser) choice(field string, v []byte) {
 func (p *chatParser) messages(list []byte) {
 	i := 0
 	for m := range rawjson.Array(list) {
-		p.message(at("messages", i), m)
+		p.message(p.at("messages", i), m)
 		i++
 	}
 }
 
 func (p *chatParser) message(path string, v []byte) {
-	var room [8]member
-	m := split(room[:0], v)
+	m := p.split(v)
+	defer p.done(m)
 	content := m.get("content")
 	t := llm.Turn{Path: path}
-	if m.str("role") != "function" {
-		t.Name = m.str("name")
+	role := p.word(m.get("role"))
+	if role != "function" {
+		t.Name = p.str(m.get("name"))
 	}
-	switch role := m.str("role"); role {
+	switch role {
 	case "system", "developer":
 		t.Role, t.Blocks = llm.RoleSystem, p.parts(path, content)
 	case "user":
@@ -223,13 +225,13 @@ func (p *chatParser) message(path string, v []byte) {
 		t.Prefix = isTrue(m.get("prefix")) || isTrue(m.get("continue_final_message"))
 	case "tool", "function":
 		t.Role = llm.RoleUser
-		id := m.str("tool_call_id")
+		id := p.str(m.get("tool_call_id"))
 		if role == "function" {
 			id = latestCall(p.r.Turns, m.str("name"))
 			p.r.Choice.Legacy = true
 		}
 		b := llm.Block{Kind: llm.BlockResult, Path: path, ID: id, Content: p.parts(path, content), Cache: object(m.get("cache_control"))}
-		t.Blocks = []llm.Block{b}
+		t.Blocks = p.one(b)
 	default:
 		p.n.invalid(path+".role", "unknown role")
 		return
@@ -252,44 +254,56 @@ func latestCall(turns []llm.Turn, name string) string {
 
 // assistant reads an assistant's message: reasoning first, then text, then calls.
 func (p *chatParser) assistant(path string, m members, content []byte) []llm.Block {
-	blocks := chatReasoning(m)
-	blocks = append(blocks, p.parts(path, content)...)
-	if s := m.str("refusal"); s != "" {
-		blocks = append(blocks, llm.Block{Kind: llm.BlockRefusal, Path: path + ".refusal", Text: s})
+	open := p.open()
+	for _, b := range chatReasoning(m) {
+		p.push(b)
+	}
+	p.pushParts(path, content)
+	if s := p.str(m.get("refusal")); s != "" {
+		p.push(llm.Block{Kind: llm.BlockRefusal, Path: path + ".refusal", Text: s})
 	}
 	if !rawjson.IsNull(m.get("audio")) {
 		p.n.refuse(path+".audio", "the target cannot refer to recorded audio")
 	}
 	i := 0
 	for c := range rawjson.Array(m.get("tool_calls")) {
-		b := chatCall(at(path+".tool_calls", i), c)
+		b := p.call(p.at(p.under(path, ".tool_calls"), i), c)
 		if b.ID == "" {
 			b.ID = emptyID(len(p.r.Turns), i)
 		}
-		blocks = append(blocks, b)
+		p.push(b)
 		i++
 	}
 	if f := object(m.get("function_call")); f != nil {
 		p.r.Choice.Legacy = true
-		blocks = append(blocks, llm.Block{
+		p.push(llm.Block{
 			Kind: llm.BlockCall, Path: path + ".function_call", ID: emptyID(len(p.r.Turns), 0),
 			Name: str(rawjson.Get(f, "name")), Args: argsText(rawjson.Get(f, "arguments")),
 		})
 	}
-	return blocks
+	return p.list(open)
 }
 
-func chatCall(path string, v []byte) llm.Block {
-	var room [8]member
-	c := split(room[:0], v)
-	b := llm.Block{Kind: llm.BlockCall, Path: path, ID: c.str("id"), Raw: object(c.get("extra_content"))}
-	if f := c.get("custom"); object(f) != nil {
-		b.Name, b.Args, b.Custom = str(rawjson.Get(f, "name")), str(rawjson.Get(f, "input")), true
+func (p *chatParser) call(path string, v []byte) llm.Block {
+	c := p.split(v)
+	defer p.done(c)
+	b := llm.Block{Kind: llm.BlockCall, Path: path, ID: p.str(c.get("id")), Raw: object(c.get("extra_content"))}
+	if custom := object(c.get("custom")); custom != nil {
+		b.Name, b.Args, b.Custom = p.str(rawjson.Get(custom, "name")), p.str(rawjson.Get(custom, "input")), true
 		return b
 	}
-	f := c.get("function")
-	b.Name, b.Args = str(rawjson.Get(f, "name")), argsText(rawjson.Get(f, "arguments"))
+	f := p.split(c.get("function"))
+	defer p.done(f)
+	b.Name, b.Args = p.str(f.get("name")), p.args(f.get("arguments"))
 	return b
+}
+
+// args is argsText.
+func (a *arena) args(raw []byte) string {
+	if isString(raw) || rawjson.IsNull(raw) {
+		return a.str(raw)
+	}
+	return a.keep(raw)
 }
 
 // argsText is a call's arguments as JSON text; some hosts and clients give the
@@ -306,16 +320,24 @@ func argsText(raw []byte) string {
 
 // parts reads a message's content: a string or a list of parts.
 func (p *chatParser) parts(path string, content []byte) []llm.Block {
-	if s, ok := rawjson.Unquote(content); ok {
-		return []llm.Block{{Kind: llm.BlockText, Path: path + ".content", Text: s}}
+	open := p.open()
+	p.pushParts(path, content)
+	return p.list(open)
+}
+
+// pushParts adds a message's content to the list that is being read.
+func (p *chatParser) pushParts(path string, content []byte) {
+	path = p.under(path, ".content")
+	if s, ok := p.unquote(content); ok {
+		p.push(llm.Block{Kind: llm.BlockText, Path: path, Text: s})
+		return
 	}
-	var blocks []llm.Block
 	i := 0
 	for part := range rawjson.Array(content) {
-		var room [8]member
-		m := split(room[:0], part)
-		b, ok := p.part(at(path+".content", i), m, part)
+		m := p.split(part)
+		b, ok := p.part(p.at(path, i), m, part)
 		i++
+		p.done(m)
 		if !ok {
 			continue
 		}
@@ -324,9 +346,8 @@ func (p *chatParser) parts(path string, content []byte) []llm.Block {
 			b.Cache = cacheBreakpoint(bp)
 			p.n.emulated(b.Path + ".prompt_cache_breakpoint")
 		}
-		blocks = append(blocks, b)
+		p.push(b)
 	}
-	return blocks
 }
 
 // cacheBreakpoint spells OpenAI's explicit breakpoint as cache_control.
@@ -340,11 +361,11 @@ func cacheBreakpoint(raw []byte) []byte {
 
 func (p *chatParser) part(path string, m members, part []byte) (llm.Block, bool) {
 	b := llm.Block{Path: path}
-	switch kind := m.str("type"); kind {
+	switch kind := p.word(m.get("type")); kind {
 	case "text", "input_text", "output_text", "":
-		b.Text = m.str("text")
+		b.Text = p.str(m.get("text"))
 	case "refusal":
-		b.Kind, b.Text = llm.BlockRefusal, m.str("refusal")
+		b.Kind, b.Text = llm.BlockRefusal, p.str(m.get("refusal"))
 	case "image_url":
 		url := str(rawjson.Get(m.get("image_url"), "url"))
 		if isString(m.get("image_url")) {

@@ -314,7 +314,7 @@ func (r *chatReader) note(s *callState, f []byte) string {
 
 // decodedArgs undoes one encoding too many.
 func decodedArgs(args []byte) string {
-	input, fair := argsObject(string(args))
+	input, fair := argsObject(nil, string(args))
 	if !fair {
 		return string(args)
 	}

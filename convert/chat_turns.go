@@ -1,8 +1,6 @@
 package convert
 
 import (
-	"strings"
-
 	"model-proxy/internal/llm"
 )
 
@@ -109,11 +107,7 @@ func (b *chatBuilder) content(blocks []llm.Block) {
 		return
 	}
 	if b.q.SystemContent == "string" && onlyText(blocks) {
-		var texts []string
-		for _, k := range blocks {
-			texts = append(texts, k.Text)
-		}
-		b.o.str(strings.Join(texts, "\n\n"))
+		b.o.str(joinTexts(blocks, "\n\n"))
 		return
 	}
 	b.o.open('[')
@@ -135,7 +129,8 @@ func onlyText(blocks []llm.Block) bool {
 // userTurn writes results as tool messages and the rest as one user message. It
 // returns how many calls are still without a result.
 func (b *chatBuilder) userTurn(t llm.Turn, pending int) int {
-	var rest, attached []llm.Block
+	rest := b.rest[:0]
+	var attached []llm.Block
 	for _, k := range t.Blocks {
 		switch {
 		case k.Kind == llm.BlockResult:
@@ -151,7 +146,10 @@ func (b *chatBuilder) userTurn(t llm.Turn, pending int) int {
 			rest = append(rest, k)
 		}
 	}
-	rest = append(attached, rest...)
+	b.rest = rest
+	if attached != nil {
+		rest = append(attached, rest...)
+	}
 	if len(rest) == 0 {
 		return pending
 	}
@@ -166,19 +164,11 @@ func (b *chatBuilder) userTurn(t llm.Turn, pending int) int {
 // toolMessage writes one result and returns the media in it, which a tool
 // message cannot hold and the user's message takes.
 func (b *chatBuilder) toolMessage(k llm.Block, id string) []llm.Block {
-	var texts []string
-	var media []llm.Block
-	for _, c := range k.Content {
-		switch c.Kind {
-		case llm.BlockText:
-			texts = append(texts, c.Text)
-		case llm.BlockImage, llm.BlockDocument:
-			media = append(media, c)
-		default:
-			b.n.refuse(c.Path, "the target does not take this in a tool's result")
-		}
+	said, media := k.Content, []llm.Block(nil)
+	if !onlyText(said) {
+		said, media = b.apart(said)
 	}
-	text := b.n.errorText(strings.Join(texts, "\n"), k)
+	text := b.n.errorText(joinTexts(said, "\n"), k)
 	if media != nil {
 		b.n.emulated(k.Path + ".content")
 		if text == "" {
@@ -192,6 +182,21 @@ func (b *chatBuilder) toolMessage(k llm.Block, id string) []llm.Block {
 	b.o.key("content").str(text)
 	b.o.close('}')
 	return media
+}
+
+// apart sorts what a result holds into texts and media.
+func (b *chatBuilder) apart(content []llm.Block) (said, media []llm.Block) {
+	for _, c := range content {
+		switch c.Kind {
+		case llm.BlockText:
+			said = append(said, c)
+		case llm.BlockImage, llm.BlockDocument:
+			media = append(media, c)
+		default:
+			b.n.refuse(c.Path, "the target does not take this in a tool's result")
+		}
+	}
+	return said, media
 }
 
 func kindName(k llm.BlockKind) string {

@@ -146,7 +146,9 @@ func (x *Exchange) convertRequest() ([]byte, error) {
 	if !e.Empty() {
 		body = e.Append(nil, body)
 	}
-	c.pause = newPause(x, body)
+	if c.search != nil || x.target.Defaults["tools"] != nil { // no other tool of the vendor's can be in there
+		c.pause = newPause(x, body)
+	}
 	return body, nil
 }
 

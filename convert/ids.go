@@ -77,34 +77,43 @@ func toolName(name string) string {
 // occurs again gets a suffix, and results take the ids of the calls before them
 // in order.
 type ids struct {
-	target func(string) string
-	seen   map[string]int
-	open   map[string][]string // the client's id → ids still without a result
+	target  func(string) string
+	calls   map[string]idUse // by the client's id
+	waiting int              // calls still without a result
 }
 
-func newIDs(target func(string) string) *ids {
-	return &ids{target: target, seen: map[string]int{}, open: map[string][]string{}}
-}
+// idUse is how often an id has named a call, and a result one.
+type idUse struct{ calls, results int }
+
+func newIDs(target func(string) string) *ids { return &ids{target: target, calls: map[string]idUse{}} }
 
 func (m *ids) call(id string) string {
-	m.seen[id]++
-	mapped := m.target(id)
-	if k := m.seen[id]; k > 1 {
-		mapped = m.target(id + "_" + strconv.Itoa(k))
+	use := m.calls[id]
+	use.calls++
+	m.calls[id] = use
+	m.waiting++
+	return m.mapped(id, use.calls)
+}
+
+// mapped is the id of the k-th call that the client calls id.
+func (m *ids) mapped(id string, k int) string {
+	if k < 2 {
+		return m.target(id)
 	}
-	m.open[id] = append(m.open[id], mapped)
-	return mapped
+	return m.target(id + "_" + strconv.Itoa(k))
 }
 
 // result returns the id of the call that a result answers; ok is false if no
 // call is waiting for it.
 func (m *ids) result(id string) (mapped string, ok bool) {
-	waiting := m.open[id]
-	if len(waiting) == 0 {
+	use := m.calls[id]
+	if use.results >= use.calls {
 		return "", false
 	}
-	m.open[id] = waiting[1:]
-	return waiting[0], true
+	use.results++
+	m.calls[id] = use
+	m.waiting--
+	return m.mapped(id, use.results), true
 }
 
 // rename maps the names of tools to ones the target takes and notes how to undo

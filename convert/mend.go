@@ -170,9 +170,10 @@ func (m *mender) flush() {
 	m.held = m.held[:0]
 	switch {
 	case m.custom:
-		input := rawjson.Get([]byte(text), "input")
-		if s, ok := rawjson.Unquote(input); ok && rawjson.Valid([]byte(text)) {
-			text = s
+		if args := []byte(text); rawjson.Valid(args) {
+			if s, ok := rawjson.Unquote(rawjson.Get(args, "input")); ok {
+				text = s
+			}
 		}
 		m.emit(text)
 	case m.fenced && m.kind == llm.BlockText:

@@ -72,17 +72,18 @@ func (b *messagesBuilder) call(k llm.Block) {
 		b.o.key("input").raw(customArgs(k.Args))
 		return
 	}
-	input, fair := argsObject(k.Args)
+	input, fair := argsObject(b.args[:0], k.Args)
+	b.args = input
 	if !fair {
 		b.n.emulated(k.Path)
 	}
 	b.o.key("input").raw(input)
 }
 
-// argsObject makes the JSON object that Messages wants of arguments as text.
-// What is no object is wrapped; fair is false then.
-func argsObject(args string) (input []byte, fair bool) {
-	text := []byte(strings.TrimSpace(args))
+// argsObject makes the JSON object that Messages wants of arguments as text, in
+// room if there is enough. What is no object is wrapped; fair is false then.
+func argsObject(room []byte, args string) (input []byte, fair bool) {
+	text := append(room, strings.TrimSpace(args)...)
 	if len(text) == 0 {
 		return []byte("{}"), true
 	}

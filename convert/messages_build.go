@@ -22,6 +22,10 @@ type messagesBuilder struct {
 	choice llm.ToolChoice
 	max    int64
 	ids    *ids
+
+	// Used again from turn to turn.
+	results, rest []llm.Block
+	args          []byte
 }
 
 func buildMessagesRequest(c *conversion, r *llm.Request) []byte {

@@ -9,16 +9,16 @@ import (
 
 // parseMessagesRequest reads a Messages request into the shared form.
 func parseMessagesRequest(body []byte, n *notes) *llm.Request {
-	p := &messagesParser{n: n, r: &llm.Request{IncludeUsage: true}}
-	if system := rawjson.Get(body, "system"); !rawjson.IsNull(system) {
-		p.r.Turns = append(p.r.Turns, llm.Turn{Role: llm.RoleSystem, Path: "system", Blocks: p.content("system", system)})
-	}
+	p := &messagesParser{arena: newArena(len(body)), n: n, r: &llm.Request{IncludeUsage: true}}
+	p.r.Turns = make([]llm.Turn, 1, 8) // the first is the system's, wherever it stands
 	for name, v := range rawjson.Object(body) {
 		if rawjson.IsNull(v) {
 			continue
 		}
 		switch name {
-		case "model", "stream", "system":
+		case "model", "stream":
+		case "system":
+			p.r.Turns[0] = llm.Turn{Role: llm.RoleSystem, Path: "system", Blocks: p.content("system", v)}
 		case "messages":
 			p.messages(v)
 		case "max_tokens":
@@ -51,6 +51,9 @@ func parseMessagesRequest(body []byte, n *notes) *llm.Request {
 			p.r.Extra = append(p.r.Extra, llm.Field{Path: name, Value: v})
 		}
 	}
+	if p.r.Turns[0].Role == "" {
+		p.r.Turns = p.r.Turns[1:]
+	}
 	if p.asked == 0 {
 		n.invalid("messages", "messages must hold at least one message")
 	}
@@ -58,6 +61,7 @@ func parseMessagesRequest(body []byte, n *notes) *llm.Request {
 }
 
 type messagesParser struct {
+	*arena
 	n     *notes
 	r     *llm.Request
 	asked int // messages
@@ -123,18 +127,18 @@ func (p *messagesParser) choice(v []byte) {
 
 func (p *messagesParser) messages(list []byte) {
 	for v := range rawjson.Array(list) {
-		path := at("messages", p.asked)
+		path := p.at("messages", p.asked)
 		p.asked++
-		var room [8]member
-		m := split(room[:0], v)
-		t := llm.Turn{Path: path, Role: llm.Role(m.str("role"))}
+		m := p.split(v)
+		t := llm.Turn{Path: path, Role: llm.Role(p.word(m.get("role")))}
 		switch t.Role {
 		case llm.RoleUser, llm.RoleAssistant, llm.RoleSystem:
 		default:
 			p.n.invalid(path+".role", "unknown role")
 			return
 		}
-		t.Blocks = p.content(path+".content", m.get("content"))
+		t.Blocks = p.content(p.under(path, ".content"), m.get("content"))
+		p.done(m)
 		p.add(t)
 	}
 	if n := len(p.r.Turns); n > 0 && p.r.Turns[n-1].Role == llm.RoleAssistant {
@@ -167,35 +171,34 @@ const compaction = "compaction"
 
 // content reads a string or a list of blocks.
 func (p *messagesParser) content(path string, v []byte) []llm.Block {
-	if s, ok := rawjson.Unquote(v); ok {
-		return []llm.Block{{Kind: llm.BlockText, Path: path, Text: s}}
+	if s, ok := p.unquote(v); ok {
+		return p.one(llm.Block{Kind: llm.BlockText, Path: path, Text: s})
 	}
-	var blocks []llm.Block
-	i := 0
+	open, i := p.open(), 0
 	for b := range rawjson.Array(v) {
-		blocks = append(blocks, p.block(at(path, i), b))
+		p.push(p.block(p.at(path, i), b))
 		i++
 	}
-	return blocks
+	return p.list(open)
 }
 
 func (p *messagesParser) block(path string, v []byte) llm.Block {
-	var room [8]member
-	m := split(room[:0], v)
+	m := p.split(v)
+	defer p.done(m)
 	b := llm.Block{Path: path, Cache: object(m.get("cache_control"))}
-	switch kind := m.str("type"); kind {
+	switch kind := p.word(m.get("type")); kind {
 	case "text":
-		b.Text = m.str("text")
+		b.Text = p.str(m.get("text"))
 	case "thinking":
-		b.Kind, b.Text, b.Signature = llm.BlockThinking, m.str("thinking"), m.str("signature")
+		b.Kind, b.Text, b.Signature = llm.BlockThinking, p.str(m.get("thinking")), p.str(m.get("signature"))
 	case "redacted_thinking":
-		b.Kind, b.Signature = llm.BlockRedacted, m.str("data")
+		b.Kind, b.Signature = llm.BlockRedacted, p.str(m.get("data"))
 	case "tool_use":
-		b.Kind, b.ID, b.Name = llm.BlockCall, m.str("id"), m.str("name")
-		b.Args = argsText(m.get("input"))
+		b.Kind, b.ID, b.Name = llm.BlockCall, p.str(m.get("id")), p.str(m.get("name"))
+		b.Args = p.args(m.get("input"))
 	case "tool_result":
-		b.Kind, b.ID = llm.BlockResult, m.str("tool_use_id")
-		b.Content = p.content(path+".content", m.get("content"))
+		b.Kind, b.ID = llm.BlockResult, p.str(m.get("tool_use_id"))
+		b.Content = p.content(p.under(path, ".content"), m.get("content"))
 		b.IsError = isTrue(m.get("is_error"))
 	case "image":
 		b.Kind, b.Media = llm.BlockImage, p.source(path, m.get("source"))

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"slices"
 	"strings"
 
 	"model-proxy/internal/llm"
@@ -56,14 +57,20 @@ func (b *messagesBuilder) hoist(turns []llm.Turn) []llm.Turn {
 
 // visible drops text of white space only, which Messages refuses.
 func visible(blocks []llm.Block) []llm.Block {
+	if !slices.ContainsFunc(blocks, isBlank) {
+		return blocks
+	}
 	var keep []llm.Block
 	for _, k := range blocks {
-		if (k.Kind == llm.BlockText || k.Kind == llm.BlockRefusal) && blank(k.Text) {
-			continue
+		if !isBlank(k) {
+			keep = append(keep, k)
 		}
-		keep = append(keep, k)
 	}
 	return keep
+}
+
+func isBlank(k llm.Block) bool {
+	return (k.Kind == llm.BlockText || k.Kind == llm.BlockRefusal) && blank(k.Text)
 }
 
 // push adds a turn, joining it with the last one if that has the same role.
@@ -79,6 +86,12 @@ func (b *messagesBuilder) push(role llm.Role, path string, blocks []llm.Block) {
 }
 
 func (b *messagesBuilder) assistantTurn(turns []llm.Turn) {
+	last := turns[len(turns)-1]
+	if len(turns) == 1 && inOrder(last.Blocks) {
+		b.push(llm.RoleAssistant, last.Path, last.Blocks)
+		b.turns[len(b.turns)-1].Prefix = last.Prefix
+		return
+	}
 	var thoughts, rest, calls []llm.Block
 	for _, t := range turns {
 		for _, k := range visible(t.Blocks) {
@@ -97,15 +110,40 @@ func (b *messagesBuilder) assistantTurn(turns []llm.Turn) {
 	if len(rest)+len(calls) == 0 {
 		return
 	}
-	last := turns[len(turns)-1]
 	b.push(llm.RoleAssistant, last.Path, append(append(thoughts, rest...), calls...))
 	b.turns[len(b.turns)-1].Prefix = last.Prefix
+}
+
+// inOrder reports whether an assistant's blocks are as Messages wants them:
+// thinking first, calls last, nothing blank or unsigned.
+func inOrder(blocks []llm.Block) bool {
+	order := 0
+	for _, k := range blocks {
+		rank := 1
+		switch {
+		case isBlank(k):
+			return false
+		case k.Kind == llm.BlockCall:
+			rank = 2
+		case k.Kind == llm.BlockThinking || k.Kind == llm.BlockRedacted:
+			rank = 0
+			if !native(k.Signature) {
+				return false
+			}
+		}
+		if rank < order {
+			return false
+		}
+		order = rank
+	}
+	return order > 0
 }
 
 // userTurn joins what stands between two assistant turns: results in the order
 // of their calls, then everything else in its own order.
 func (b *messagesBuilder) userTurn(turns []llm.Turn) {
-	var results, rest, system []llm.Block
+	results, rest := b.results[:0], b.rest[:0]
+	var system []llm.Block
 	inPlace := b.cap.MidSystem != nil && *b.cap.MidSystem && hasUser(turns)
 	for _, t := range turns {
 		for _, k := range visible(t.Blocks) {
@@ -123,9 +161,9 @@ func (b *messagesBuilder) userTurn(turns []llm.Turn) {
 			}
 		}
 	}
-	results = b.matchResults(results)
+	b.results, b.rest = results, rest
 	path := turns[len(turns)-1].Path
-	b.push(llm.RoleUser, path, append(results, rest...))
+	b.push(llm.RoleUser, path, append(b.matchResults(results, len(rest)), rest...))
 	if len(system) > 0 {
 		b.push(llm.RoleSystem, path, system)
 	}
@@ -140,11 +178,13 @@ func hasUser(turns []llm.Turn) bool {
 	return false
 }
 
-// matchResults puts results into the order of the calls they answer and refuses
-// calls without result and results without call.
-func (b *messagesBuilder) matchResults(results []llm.Block) []llm.Block {
-	var ordered []llm.Block
-	used := make([]bool, len(results))
+// matchResults puts results into the order of the calls they answer, with room
+// for more blocks behind them, and refuses calls without result and results
+// without call.
+func (b *messagesBuilder) matchResults(results []llm.Block, more int) []llm.Block {
+	ordered := make([]llm.Block, 0, len(results)+more)
+	var few [16]bool
+	used := append(few[:0], make([]bool, len(results))...)
 	if n := len(b.turns) - 1; n >= 0 && b.turns[n].Role == llm.RoleAssistant {
 		for _, call := range b.turns[n].Blocks {
 			if call.Kind != llm.BlockCall {

@@ -217,7 +217,7 @@ func buildMessagesAnswer(c *conversion, dst []byte, a *llm.Answer) []byte {
 			}
 			continue
 		}
-		input, fair := argsObject(b.Args)
+		input, fair := argsObject(nil, b.Args)
 		if b.Custom {
 			input, fair = customArgs(b.Args), true
 		}

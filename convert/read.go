@@ -66,14 +66,6 @@ type member struct{ name, value []byte }
 // large texts would be looked through anew for every name.
 type members []member
 
-// split returns the members of a checked object, in room as far as that goes.
-func split(room members, data []byte) members {
-	for name, v := range rawjson.Quoted(data) {
-		room = append(room, member{name, v})
-	}
-	return room
-}
-
 // get is rawjson.Get for one name.
 func (m members) get(name string) []byte {
 	for i := len(m) - 1; i >= 0; i-- {

@@ -17,6 +17,7 @@ type responsesBuilder struct {
 	ids *ids
 
 	custom map[string]bool // ids of the calls that took free text
+	rest   []llm.Block     // what a user's turn holds besides results; used again for the next
 }
 
 func buildResponsesRequest(c *conversion, r *llm.Request) []byte {

@@ -21,10 +21,8 @@ func (b *responsesBuilder) input() {
 			b.assistant(t)
 		}
 	}
-	for _, waiting := range b.ids.open {
-		if len(waiting) > 0 {
-			b.n.invalid(b.lastCalls(), b.c.client.unanswered)
-		}
+	if b.ids.waiting > 0 {
+		b.n.invalid(b.lastCalls(), b.c.client.unanswered)
 	}
 }
 
@@ -81,17 +79,17 @@ func (b *responsesBuilder) content(blocks []llm.Block) {
 }
 
 func (b *responsesBuilder) userTurn(t llm.Turn) {
-	var rest []llm.Block
+	b.rest = b.rest[:0]
 	for _, k := range t.Blocks {
 		switch {
 		case k.Kind == llm.BlockResult:
 			b.result(k)
 		case k.Kind == llm.BlockText && k.Text == "":
 		default:
-			rest = append(rest, k)
+			b.rest = append(b.rest, k)
 		}
 	}
-	b.message("user", rest)
+	b.message("user", b.rest)
 }
 
 func (b *responsesBuilder) result(k llm.Block) {
@@ -127,11 +125,19 @@ func (b *responsesBuilder) output(k llm.Block) {
 		b.o.close(']')
 		return
 	}
-	var texts []string
-	for _, c := range k.Content {
-		texts = append(texts, c.Text)
+	b.o.str(b.n.errorText(joinTexts(k.Content, "\n"), k))
+}
+
+// joinTexts is the texts of blocks with sep between them.
+func joinTexts(blocks []llm.Block, sep string) string {
+	if len(blocks) == 1 {
+		return blocks[0].Text
 	}
-	b.o.str(b.n.errorText(strings.Join(texts, "\n"), k))
+	var texts []string
+	for _, k := range blocks {
+		texts = append(texts, k.Text)
+	}
+	return strings.Join(texts, sep)
 }
 
 // assistant writes an assistant's turn. Reasoning stands before what it led to

@@ -10,43 +10,45 @@ import (
 // input reads the conversation: a text, or a list of items. Responses tells one
 // turn of the assistant in several items: reasoning, a message, calls.
 func (p *responsesParser) input(v []byte) {
-	if s, ok := rawjson.Unquote(v); ok {
+	if s, ok := p.unquote(v); ok {
 		p.items++
-		p.r.Turns = append(p.r.Turns, llm.Turn{Role: llm.RoleUser, Path: "input", Blocks: []llm.Block{{Path: "input", Text: s}}})
+		p.r.Turns = append(p.r.Turns, llm.Turn{Role: llm.RoleUser, Path: "input", Blocks: p.one(llm.Block{Path: "input", Text: s})})
 		return
 	}
 	for item := range rawjson.Array(v) {
-		path := at("input", p.items)
+		path := p.at("input", p.items)
 		p.items++
 		p.item(path, item)
 	}
 }
 
 func (p *responsesParser) item(path string, v []byte) {
-	kind := str(rawjson.Get(v, "type"))
-	if kind == "" && rawjson.Get(v, "role") != nil {
+	m := p.split(v)
+	defer p.done(m)
+	kind := p.word(m.get("type"))
+	if kind == "" && m.get("role") != nil {
 		kind = "message"
 	}
 	switch kind {
 	case "message":
-		p.message(path, v)
+		p.message(path, m)
 	case "function_call":
-		p.spoken(path, llm.Block{Kind: llm.BlockCall, Path: path, ID: p.callID(v), Name: str(rawjson.Get(v, "name")), Args: argsText(rawjson.Get(v, "arguments"))})
+		p.spoken(path, p.one(llm.Block{Kind: llm.BlockCall, Path: path, ID: p.callID(m), Name: p.str(m.get("name")), Args: p.args(m.get("arguments"))}))
 	case "custom_tool_call":
-		p.spoken(path, llm.Block{Kind: llm.BlockCall, Path: path, ID: p.callID(v), Name: str(rawjson.Get(v, "name")), Args: str(rawjson.Get(v, "input")), Custom: true})
+		p.spoken(path, p.one(llm.Block{Kind: llm.BlockCall, Path: path, ID: p.callID(m), Name: p.str(m.get("name")), Args: p.str(m.get("input")), Custom: true}))
 	case "function_call_output", "custom_tool_call_output":
-		id := str(rawjson.Get(v, "call_id"))
+		id := p.str(m.get("call_id"))
 		if id == "" {
-			id = latestCall(p.r.Turns, str(rawjson.Get(v, "name")))
+			id = latestCall(p.r.Turns, p.str(m.get("name")))
 		}
-		p.result(llm.Block{Kind: llm.BlockResult, Path: path, ID: id, Content: p.content(path+".output", rawjson.Get(v, "output"))})
+		p.result(llm.Block{Kind: llm.BlockResult, Path: path, ID: id, Content: p.content(p.under(path, ".output"), m.get("output"))})
 	case "reasoning":
-		p.spoken(path, reasoningItem(path, v))
+		p.spoken(path, p.one(reasoningItem(path, v)))
 	case "item_reference", "":
 		p.n.refuse(path, "the target keeps no items to refer to; send the item itself")
 	case "code_interpreter_call":
 		p.n.emulated(path)
-		p.spoken(path, llm.Block{Path: path, Text: ranCode(v)})
+		p.spoken(path, p.one(llm.Block{Path: path, Text: ranCode(v)}))
 	case "web_search_call", "file_search_call": // they tell what was sought, not what was found
 		p.n.dropped(path)
 	default:
@@ -66,19 +68,22 @@ func ranCode(v []byte) string {
 }
 
 // callID is the id of a call; one that has none is named by its place.
-func (p *responsesParser) callID(v []byte) string {
-	return firstOf(str(rawjson.Get(v, "call_id")), emptyID(p.items, 0))
+func (p *responsesParser) callID(m members) string {
+	if id := p.str(m.get("call_id")); id != "" {
+		return id
+	}
+	return emptyID(p.items, 0)
 }
 
-func (p *responsesParser) message(path string, v []byte) {
-	blocks := p.content(path+".content", rawjson.Get(v, "content"))
-	switch role := str(rawjson.Get(v, "role")); role {
+func (p *responsesParser) message(path string, m members) {
+	blocks := p.content(p.under(path, ".content"), m.get("content"))
+	switch role := p.word(m.get("role")); role {
 	case "system", "developer":
 		p.r.Turns = append(p.r.Turns, llm.Turn{Role: llm.RoleSystem, Path: path, Blocks: blocks})
 	case "user":
 		p.r.Turns = append(p.r.Turns, llm.Turn{Role: llm.RoleUser, Path: path, Blocks: blocks})
 	case "assistant":
-		p.spoken(path, blocks...)
+		p.spoken(path, blocks)
 	default:
 		p.n.invalid(path+".role", "unknown role")
 	}
@@ -88,7 +93,7 @@ func (p *responsesParser) message(path string, v []byte) {
 // calls stand together with what led to them; a message, or the reasoning before
 // it, begins a turn of its own where that one has said something and called
 // nothing.
-func (p *responsesParser) spoken(path string, blocks ...llm.Block) {
+func (p *responsesParser) spoken(path string, blocks []llm.Block) {
 	if len(blocks) == 0 {
 		return
 	}
@@ -133,7 +138,7 @@ func (p *responsesParser) result(b llm.Block) {
 		p.r.Turns[n].Blocks = append(p.r.Turns[n].Blocks, b)
 		return
 	}
-	p.r.Turns = append(p.r.Turns, llm.Turn{Role: llm.RoleUser, Path: b.Path, Blocks: []llm.Block{b}})
+	p.r.Turns = append(p.r.Turns, llm.Turn{Role: llm.RoleUser, Path: b.Path, Blocks: p.one(b)})
 }
 
 func allResults(blocks []llm.Block) bool {
@@ -147,23 +152,24 @@ func allResults(blocks []llm.Block) bool {
 
 // content reads a text or a list of parts.
 func (p *responsesParser) content(path string, v []byte) []llm.Block {
-	if s, ok := rawjson.Unquote(v); ok {
-		return []llm.Block{{Path: path, Text: s}}
+	if s, ok := p.unquote(v); ok {
+		return p.one(llm.Block{Path: path, Text: s})
 	}
-	var blocks []llm.Block
-	i := 0
+	open, i := p.open(), 0
 	for part := range rawjson.Array(v) {
-		blocks = append(blocks, p.part(at(path, i), part))
+		p.push(p.part(p.at(path, i), part))
 		i++
 	}
-	return blocks
+	return p.list(open)
 }
 
 func (p *responsesParser) part(path string, v []byte) llm.Block {
 	b := llm.Block{Path: path}
-	switch kind := str(rawjson.Get(v, "type")); kind {
+	m := p.split(v)
+	defer p.done(m)
+	switch kind := p.word(m.get("type")); kind {
 	case "input_text", "output_text", "text", "":
-		b.Text = str(rawjson.Get(v, "text"))
+		b.Text = p.str(m.get("text"))
 	case "refusal":
 		b.Kind, b.Text = llm.BlockRefusal, str(rawjson.Get(v, "refusal"))
 	case "input_image":

@@ -7,14 +7,15 @@ import (
 
 // parseResponsesRequest reads a Responses request into the shared form.
 func parseResponsesRequest(body []byte, n *notes) *llm.Request {
-	p := &responsesParser{n: n, r: &llm.Request{IncludeUsage: true}}
-	if s := str(rawjson.Get(body, "instructions")); s != "" {
-		p.r.Turns = append(p.r.Turns, llm.Turn{Role: llm.RoleSystem, Path: "instructions", Blocks: []llm.Block{{Path: "instructions", Text: s}}})
-	}
+	p := &responsesParser{arena: newArena(len(body)), n: n, r: &llm.Request{IncludeUsage: true}}
+	p.r.Turns = make([]llm.Turn, 1, 8) // the first is for instructions, wherever they stand
 	for name, v := range rawjson.Object(body) {
 		if !rawjson.IsNull(v) {
 			p.field(name, v)
 		}
+	}
+	if p.r.Turns[0].Role == "" {
+		p.r.Turns = p.r.Turns[1:]
 	}
 	p.dropThoughts()
 	if p.items == 0 {
@@ -24,6 +25,7 @@ func parseResponsesRequest(body []byte, n *notes) *llm.Request {
 }
 
 type responsesParser struct {
+	*arena
 	n     *notes
 	r     *llm.Request
 	items int
@@ -31,7 +33,11 @@ type responsesParser struct {
 
 func (p *responsesParser) field(name string, v []byte) {
 	switch name {
-	case "model", "stream", "stream_options", "instructions":
+	case "model", "stream", "stream_options":
+	case "instructions":
+		if s := p.str(v); s != "" {
+			p.r.Turns[0] = llm.Turn{Role: llm.RoleSystem, Path: name, Blocks: p.one(llm.Block{Path: name, Text: s})}
+		}
 	case "metadata": // stands in the answer again
 	case "input":
 		p.input(v)

@@ -37,7 +37,7 @@ func essence(t *testing.T, p llm.Protocol, body []byte) string {
 				walk("result", k.Content)
 				last = ""
 			case llm.BlockCall:
-				input, _ := argsObject(k.Args)
+				input, _ := argsObject(nil, k.Args)
 				say("call", k.Name+compact(input))
 				last = ""
 			case llm.BlockImage, llm.BlockDocument:

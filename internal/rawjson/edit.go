@@ -76,16 +76,14 @@ func AppendWithout(dst, data []byte, drop func(quotedName, raw []byte) bool) []b
 		if i >= len(data) || data[i] != '"' {
 			return append(dst, data[segment:]...)
 		}
-		var keyEnd int
-		k := i
-		i, _ = key(data, i, badName, &keyEnd)
-		start := space(data, i)
-		stop, f := value(data, start, 1)
-		if f.what != "" {
+		nameEnd, start, named := skipName(data, i)
+		stop, whole := skip(data, start)
+		if !named || !whole {
 			return append(dst, data[segment:]...)
 		}
+		name := data[i:nameEnd]
 		i = space(data, stop)
-		if !drop(data[k:keyEnd], data[start:stop]) {
+		if !drop(name, data[start:stop]) {
 			if kept {
 				dst = append(dst, ',')
 			}

@@ -222,13 +222,13 @@ func Quoted(data []byte) iter.Seq2[[]byte, []byte] {
 		if i >= len(data) || data[i] != '{' {
 			return
 		}
-		for i = space(data, i+1); i < len(data) && data[i] == '"'; i = space(data, i+1) {
-			var keyEnd int
-			k := i
-			i, _ = key(data, i, badName, &keyEnd)
-			start := space(data, i)
-			stop, f := value(data, start, 1)
-			if f.what != "" || !yield(data[k:keyEnd], data[start:stop]) {
+		for i = space(data, i+1); ; i = space(data, i+1) {
+			nameEnd, start, ok := skipName(data, i)
+			if !ok {
+				return
+			}
+			stop, ok := skip(data, start)
+			if !ok || !yield(data[i:nameEnd], data[start:stop]) {
 				return
 			}
 			i = space(data, stop)
@@ -245,8 +245,8 @@ func Array(data []byte) iter.Seq[[]byte] {
 			return
 		}
 		for i = space(data, i+1); i < len(data) && data[i] != ']'; i = space(data, i+1) {
-			stop, f := value(data, i, 1)
-			if f.what != "" || !yield(data[i:stop]) {
+			stop, ok := skip(data, i)
+			if !ok || !yield(data[i:stop]) {
 				return
 			}
 			i = space(data, stop)

@@ -1,6 +1,7 @@
 package rawjson
 
 import (
+	"bytes"
 	"math/bits"
 	"strconv"
 	"unicode/utf8"
@@ -59,23 +60,14 @@ func EqualString(raw []byte, s string) bool {
 	return string(appendUnquoted(nil, body)) == s
 }
 
-func hasEscape(body []byte) bool {
-	for i := 0; ; i++ {
-		if i = plain(body, i); i >= len(body) {
-			return false
-		}
-		if body[i] == '\\' {
-			return true
-		}
-	}
-}
+func hasEscape(body []byte) bool { return bytes.IndexByte(body, '\\') >= 0 }
 
 func appendUnquoted(dst, body []byte) []byte {
 	for i := 0; i < len(body); {
 		if body[i] != '\\' {
-			next := plain(body, i)
-			if next == i {
-				next++
+			next := len(body)
+			if n := bytes.IndexByte(body[i:], '\\'); n >= 0 {
+				next = i + n
 			}
 			dst = append(dst, body[i:next]...)
 			i = next
