@@ -1,9 +1,6 @@
 package deploy
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -57,7 +54,7 @@ func (s *stack) startNATS(t *testing.T, c composeFile) {
 	}
 	var nodes []natsNode
 	for i := range 3 {
-		nodes = append(nodes, natsNode{"nats-" + strconv.Itoa(i+1), freePort(t), freePort(t), freePort(t)})
+		nodes = append(nodes, natsNode{"nats-" + strconv.Itoa(i+1), gatewaytest.FreePort(t), gatewaytest.FreePort(t), gatewaytest.FreePort(t)})
 		s.hosts[nodes[i].name+":4222"] = "127.0.0.1:" + strconv.Itoa(nodes[i].client)
 		s.hosts[nodes[i].name+":6222"] = "127.0.0.1:" + strconv.Itoa(nodes[i].cluster)
 	}
@@ -110,20 +107,4 @@ func startProcess(t *testing.T, name, program string, env []string, args ...stri
 			t.Logf("%s said:\n%s", name, said)
 		}
 	})
-}
-
-// freePort is a port that nobody listens on, below those that the system gives
-// to connections: the servers must know each other's before they start.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		port := 20000 + rand.IntN(10000)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			_ = l.Close() // it was only a try
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return 0
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -102,14 +100,6 @@ func (a *app) keysResetCommand() *cobra.Command {
 	return cmd
 }
 
-// provider finds a provider by name.
-func (a *app) provider(snap *config.Snapshot, name string) (*config.Provider, error) {
-	if p := snap.Providers[name]; p != nil {
-		return p, nil
-	}
-	return nil, usageError{fmt.Errorf("no provider %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(snap.Providers)), ", "))}
-}
-
 // probeRow is what a provider said to one key.
 type probeRow struct {
 	Provider string `json:"provider"`
@@ -130,16 +120,9 @@ tokens are spent. A provider that lists its models to anyone (OpenRouter does)
 accepts every key this way.`,
 		Example: "  model-proxy keys test openai", Args: oneArg("PROVIDER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, snap, err := a.load(cmd, &f)
+			_, p, err := a.askable(cmd, &f, args[0])
 			if err != nil {
 				return err
-			}
-			p, err := a.provider(snap, args[0])
-			if err != nil {
-				return err
-			}
-			if len(p.Keys) == 0 {
-				return fmt.Errorf("%s has no key; 'model-proxy add key %s' adds one", p.Name, p.Name)
 			}
 			rows, refused := probeAll(cmd.Context(), p)
 			err = printRows(a, form, rows, "PROVIDER KEY ENDS VARIABLE STATUS MESSAGE", func(r probeRow) []string {

@@ -58,12 +58,19 @@ func (a *app) root() *cobra.Command {
 		Short:         "One gateway in front of every LLM provider",
 		Long:          "model-proxy is one gateway in front of every LLM provider an organisation uses.\nClients speak the OpenAI or the Anthropic API to it with one key.",
 		Example:       "  model-proxy run --demo        see it work, no provider key needed\n  model-proxy run --port 8000   serve the providers of ./config\n  model-proxy usage --by model  who used what",
-		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	var showVersion bool // cobra's own flag of that name would bring in text/template, a fortieth of the binary
+	root.Flags().BoolVar(&showVersion, "version", false, "print the version")
+	root.RunE = func(cmd *cobra.Command, _ []string) error {
+		if showVersion {
+			a.printVersion()
+			return nil
+		}
+		return cmd.Help()
+	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetVersionTemplate(versionLine())
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })

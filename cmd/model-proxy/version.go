@@ -14,14 +14,14 @@ var version = "0.1.0-dev"
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{Use: "version", Short: "Print the version", Example: "  model-proxy version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			fmt.Fprint(a.stdout, versionLine())
+			a.printVersion()
 			return nil
 		}}
 }
 
-// versionLine is what `version` and --version print.
-func versionLine() string {
-	return fmt.Sprintf("model-proxy %s%s %s %s/%s\n", version, revision(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+// printVersion is what `version` and --version do.
+func (a *app) printVersion() {
+	fmt.Fprintf(a.stdout, "model-proxy %s%s %s %s/%s\n", version, revision(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // revision is the commit this was built from, as far as the build knows it.

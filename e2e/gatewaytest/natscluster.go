@@ -2,6 +2,8 @@ package gatewaytest
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"strconv"
@@ -42,16 +44,20 @@ func StartNATSCluster(t testing.TB) *NATSCluster {
 	return c
 }
 
-// FreePort is a port that nobody listens on, for those who must know it before
-// they start.
+// FreePort is a port that nobody listens on, below those that the system gives
+// to connections, for those who must know it before they start.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := 20000 + rand.IntN(10000)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = l.Close() // it was only a try
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free port")
+	return 0
 }
 
 // URL lists the addresses of all servers.
