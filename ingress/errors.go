@@ -82,6 +82,12 @@ func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	writeError(w, pathProtocol(r), llm.NewError(llm.NotFound, noSuchPath))
 }
 
+// options answers OPTIONS with the Allow header that the router has set.
+func (s *Server) options(w http.ResponseWriter, r *http.Request) {
+	setRequestID(w, r, pathProtocol(r))
+	w.WriteHeader(http.StatusNoContent)
+}
+
 func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	setRequestID(w, r, pathProtocol(r))
 	e := llm.NewError(llm.BadRequest, "this path does not take "+r.Method+" requests; it takes "+w.Header().Get("Allow"))

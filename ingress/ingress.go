@@ -113,6 +113,7 @@ func (s *Server) routes() http.Handler {
 	r := httprouter.New()
 	r.RedirectTrailingSlash, r.RedirectFixedPath = false, false
 	r.NotFound = http.HandlerFunc(s.notFound)
+	r.GlobalOPTIONS = http.HandlerFunc(s.options)
 	r.MethodNotAllowed = http.HandlerFunc(s.methodNotAllowed)
 	for _, e := range endpoints {
 		r.POST(e.path, func(w http.ResponseWriter, req *http.Request, _ httprouter.Params) { s.serve(w, req, e.endpoint) })

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/http"
 	"strconv"
 	"testing"
 	"time"
@@ -43,18 +42,6 @@ func TestAttemptsAreCallsToUpstreams(t *testing.T) {
 		gatewaytest.Await(t, 5*time.Second, "its attempts", func() bool { return len(g.rows(t, "--request-id", c.id, "--attempts")) == c.want })
 		if got := g.rows(t, "--request-id", c.id)[0]["attempts"]; got != float64(c.want) {
 			t.Errorf("%s: the record has %v attempts, want %d", c.id, got, c.want)
-		}
-	}
-}
-
-// HEAD is answered like GET, without the body: monitors ask so.
-func TestHeadAnswersAsGet(t *testing.T) {
-	g := startGateway(t)
-	for _, path := range []string{"/health", "/v1/models", "/v1/models/m-openai", "/metrics", "/docs", "/openapi.json", "/admin/usage"} {
-		get, head := g.do(t, http.MethodGet, path, clientKey, ""), g.do(t, http.MethodHead, path, clientKey, "")
-		if head.status != get.status || head.body != "" || head.header.Get("Content-Type") != get.header.Get("Content-Type") {
-			t.Errorf("%s: HEAD got %d, %s and %q, want %d, %s and no body", path, head.status, head.header.Get("Content-Type"), head.body,
-				get.status, get.header.Get("Content-Type"))
 		}
 	}
 }

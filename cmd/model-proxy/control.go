@@ -42,7 +42,7 @@ func (n *node) listenControl() (net.Listener, error) {
 		n.log.Warn("no control socket: its path is too long; commands on this machine cannot ask the gateway", "path", path)
 		return nil, nil
 	}
-	if err := os.MkdirAll(n.flags.data, 0o755); err != nil {
+	if err := os.MkdirAll(n.flags.data, 0o700); err != nil {
 		return nil, fmt.Errorf("--data: %w", err)
 	}
 	if c, err := net.Dial("unix", path); err == nil {
