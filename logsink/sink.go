@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"model-proxy/internal/bus"
 	"model-proxy/internal/usage"
 )
 
@@ -28,6 +29,7 @@ type Config struct {
 	Source   Source
 	Store    store // *SQLite or *ClickHouse
 	Liveness Liveness
+	Queue    Queue // nil where nobody looks for jobs whose ingress died
 	Log      *slog.Logger
 }
 
@@ -43,6 +45,7 @@ type Sink struct {
 	source   Source
 	store    store
 	liveness Liveness
+	queue    Queue
 	log      *slog.Logger
 
 	mu    sync.Mutex // guards the rest
@@ -70,7 +73,7 @@ type Lag struct {
 
 // New returns a Sink.
 func New(c Config) *Sink {
-	return &Sink{source: c.Source, store: c.Store, liveness: c.Liveness, log: c.Log}
+	return &Sink{source: c.Source, store: c.Store, liveness: c.Liveness, queue: c.Queue, log: c.Log}
 }
 
 // Lag says how far the sink is behind. It is safe for concurrent use.
@@ -152,6 +155,7 @@ type run struct {
 	tracker   *tracker
 	reachable time.Time // since when LOG answers without a break; zero if it does not
 	looked    time.Time
+	buried    []bus.Orphan // found in the queue; their rows are in the batch in hand
 }
 
 // serve moves entries until ctx ends. What it has in hand then, and what stands
@@ -274,6 +278,10 @@ func (r *run) settle(ctx context.Context, messages []Message, full bool) error {
 	}
 	acks := b.acks
 	b.reset()
+	if len(r.buried) > 0 {
+		r.queue.Remove(r.buried)
+		r.buried = nil
+	}
 	if !r.acknowledge(ctx, acks) {
 		return nil
 	}
@@ -343,6 +351,7 @@ func (r *run) look(ctx context.Context, size int, full bool, now time.Time) {
 		overdue = now.Add(-lateness)
 	}
 	r.tracker.sweep(now, overdue, r.liveness)
+	r.bury(ctx)
 }
 
 func (r *run) unreachable(err error) {

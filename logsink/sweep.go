@@ -47,8 +47,7 @@ func (t *tracker) sweep(now, overdue time.Time, alive Liveness) {
 // loseRequest writes the row of a request whose ingress died.
 func (t *tracker) loseRequest(j *job) {
 	r := j.request
-	r.Outcome, r.ErrorType = usage.Incomplete, usage.IngressLost
-	r.ErrorMessage = "the ingress that held this request died"
+	r.LoseIngress()
 	r.IngressID = j.ingress
 	t.batch.requests = append(t.batch.requests, &r)
 	j.done = true

@@ -135,8 +135,11 @@ func (t *tracker) job(id string, e *usage.Entry, now time.Time) *job {
 }
 
 func (t *tracker) finishRequest(e *usage.Entry) {
-	t.batch.requests = append(t.batch.requests, e.Request)
 	j := t.jobs[e.Request.JobID]
+	if j != nil && !j.done && e.Request.ErrorType == usage.IngressLost {
+		return // a worker's word who did not know of the attempts; the sweep does
+	}
+	t.batch.requests = append(t.batch.requests, e.Request)
 	if answered := e.Request.Attempts; e.Request.Outcome == usage.OK && answered > 0 && !j.knows(answered) {
 		t.unheard[e.Request.JobID] = e
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"model-proxy/convert"
+	"model-proxy/internal/bus"
 	"model-proxy/internal/llm"
 	"model-proxy/internal/span"
 	"model-proxy/internal/usage"
@@ -56,11 +57,27 @@ func (a *attempt) finish(outcome usage.Outcome, f *failure, action router.Action
 // write the request's row, should the ingress die before it does.
 func (a *attempt) entry(kind usage.Kind, rec *usage.Attempt) usage.Entry {
 	j, r := a.job, a.job.run
-	return usage.Entry{Kind: kind, Ingress: r.Ingress(), Left: time.Until(j.began.Add(r.TimeLeft)), Attempt: rec,
-		Request: &usage.Request{JobID: r.ID, Time: rec.Time, RequestID: r.RequestID, TraceID: span.TraceID(r.Trace), ClientID: r.Client, Endpoint: r.Endpoint,
-			ClientProtocol: r.Endpoint.Protocol(), Stream: r.Stream, Model: r.Model, ServedModel: a.step.LogicalModel,
-			ConfigRevision: j.snap.Revision, PriceVersion: j.snap.Prices.Version, Provider: rec.Provider, UpstreamModel: rec.UpstreamModel, RouteID: rec.RouteID,
-			KeyFP: rec.KeyFP, Attempts: rec.Attempt, Deliveries: r.Number, IngressID: r.Ingress(), WorkerID: j.w.ID()}}
+	req := requestOf(&r.Delivery)
+	req.Time, req.ServedModel, req.ConfigRevision, req.PriceVersion = rec.Time, a.step.LogicalModel, j.snap.Revision, j.snap.Prices.Version
+	req.Provider, req.UpstreamModel, req.RouteID, req.KeyFP = rec.Provider, rec.UpstreamModel, rec.RouteID, rec.KeyFP
+	req.Attempts, req.WorkerID = rec.Attempt, j.w.ID()
+	return usage.Entry{Kind: kind, Ingress: r.Ingress(), Left: time.Until(j.began.Add(r.TimeLeft)), Attempt: rec, Request: req}
+}
+
+// requestOf is what a job's envelope says of its request.
+func requestOf(d *bus.Delivery) *usage.Request {
+	return &usage.Request{JobID: d.ID, RequestID: d.RequestID, TraceID: span.TraceID(d.Trace), ClientID: d.Client, Endpoint: d.Endpoint,
+		ClientProtocol: d.Endpoint.Protocol(), Stream: d.Stream, Priority: d.Lane, Model: d.Model, BytesIn: int64(d.Size()),
+		Attempts: d.Attempts, Deliveries: d.Number, IngressID: d.Ingress()}
+}
+
+// orphaned records a request whose ingress died before any worker began it.
+func (w *Worker) orphaned(d *bus.Delivery) {
+	req := requestOf(d)
+	req.Time = usage.At(time.Now())
+	req.LoseIngress()
+	w.cfg.Records.Add(usage.Entry{Kind: usage.KindRequest, Ingress: req.IngressID, Request: req})
+	w.cfg.Log.Warn("job without its ingress", "request_id", d.RequestID, span.LogAttr(d.Trace), "ingress", req.IngressID)
 }
 
 // used is what the attempt has used; ok is false where it was refused or never

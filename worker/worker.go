@@ -50,7 +50,7 @@ type Worker struct {
 // New builds a worker; it does no I/O.
 func New(cfg Config) (*Worker, error) {
 	w := &Worker{cfg: cfg}
-	w.bus = bus.NewWorker(cfg.Conn, bus.WorkerConfig{ID: cfg.ID, Pools: cfg.Pools, Concurrency: cfg.Concurrency, Drain: cfg.Drain, Cut: cfg.Cut, Log: cfg.Log, Handle: w.handle})
+	w.bus = bus.NewWorker(cfg.Conn, bus.WorkerConfig{ID: cfg.ID, Pools: cfg.Pools, Concurrency: cfg.Concurrency, Drain: cfg.Drain, Cut: cfg.Cut, Log: cfg.Log, Handle: w.handle, Orphaned: w.orphaned})
 	limits, err := limit.New(cfg.Conn.NATS(), limit.Options{ID: cfg.ID, Replicas: cfg.Replicas})
 	if err != nil {
 		return nil, fmt.Errorf("limits of keys: %w", err)

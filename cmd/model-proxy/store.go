@@ -23,7 +23,7 @@ func (n *node) startSink(ctx context.Context) error {
 		return err
 	}
 	alive := bus.NewLiveness(conn)
-	c := logsink.Config{Source: logsink.FromConsumer(conn.JetStream(), consumer), Liveness: alive, Log: n.log}
+	c := logsink.Config{Source: logsink.FromConsumer(conn.JetStream(), consumer), Liveness: alive, Queue: bus.NewOrphans(conn, alive), Log: n.log}
 	closeStore, err := n.openStore(conn, &c)
 	if err != nil {
 		return err

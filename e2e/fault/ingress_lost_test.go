@@ -49,3 +49,67 @@ func TestIngressKilled(t *testing.T) {
 		}
 	}
 }
+
+// What waited in the queue of an ingress that is killed is served to nobody, and
+// recorded once for each request: by the sink where no worker is there, else by
+// the worker that gets it.
+func TestIngressKilledWithJobsInTheQueue(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		workers int
+		running int // requests that the workers' slots hold
+	}{{"no worker", 0, 0}, {"busy workers", 2, 4}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			u := gatewaytest.NewUpstream(t, mock.Options{Fault: mock.Fault{TTFT: time.Minute}})
+			cluster := gatewaytest.NewCluster(t, u, gatewaytest.Setup{Env: []string{"MODEL_PROXY_CONCURRENCY=2", "CLIENT_API_KEY_2=" + gatewaytest.SecondClient}}, c.workers)
+			other := cluster.AddIngress()
+			lost := map[string]bool{} // by request: whether it runs
+			ask := func(name string, running bool, header ...string) {
+				id := name + "-" + strconv.Itoa(len(lost))
+				lost[id] = running
+				cluster.Go(t, gatewaytest.Protocols[len(lost)%2].Stream("for nobody").With(append(header, "X-Request-Id", id)...))
+			}
+			for range c.running {
+				ask("running", true)
+			}
+			u.AwaitRequests(c.running, soon)
+			for _, lane := range []string{"high", "normal", "low"} { // one of each in the queue, whatever the pace
+				for _, key := range []string{gatewaytest.ClientKey, gatewaytest.SecondClient} {
+					ask(lane, false, "Authorization", key, "X-Model-Proxy-Priority", lane, "X-Model-Proxy-Timeout-Ms", "20000")
+				}
+			}
+			gatewaytest.Await(t, soon, "the requests to be in the queue", func() bool {
+				return other.Metrics().Sum("model_proxy_queue_depth") == 6
+			})
+			cluster.Kill()
+			gatewaytest.Await(t, 40*time.Second, "a row for each request", func() bool { return len(cluster.Requests(t, "")) >= len(lost) })
+			gatewaytest.Await(t, patience, "the queue to be empty", func() bool { return other.Metrics().Sum("model_proxy_queue_depth") == 0 })
+			u.AwaitOver(patience)
+			checkLost(t, cluster, lost)
+			if n := len(u.Requests()); n != c.running {
+				t.Errorf("the provider saw %d calls, want %d: nobody waits for the others' answers", n, c.running)
+			}
+		})
+	}
+}
+
+// checkLost checks the records of requests whose ingress was killed; running says
+// of each whether a worker had it.
+func checkLost(t *testing.T, c *gatewaytest.Cluster, running map[string]bool) {
+	t.Helper()
+	for id, ran := range running {
+		row := c.AwaitRow(t, id, patience)
+		want := 0
+		if ran {
+			want = 1
+		}
+		if row.Outcome != "incomplete" || row.ErrorType != "ingress_lost" || row.Attempts != want || row.ClientID == "" || row.Priority == "" {
+			t.Errorf("request %s: got %+v; want incomplete, ingress_lost, %d attempts, a client and a priority", id, row, want)
+		}
+		if a := c.AwaitAttempts(t, id, want, soon); ran && a[0].Outcome != "cancelled" {
+			t.Errorf("attempt of %s: got %s, want cancelled", id, a[0].Outcome)
+		}
+	}
+}

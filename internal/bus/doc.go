@@ -62,5 +62,7 @@
 // reconnecting, and then the answer ends in an error. A worker treats its
 // ingresses the same way and stops calling upstreams for those that are gone.
 // A process without a connection gives up after 4 s, before others give it up.
+// A job that waits in the queue when its ingress dies is run by nobody, and is
+// recorded by the worker that gets it, or by the log sink (orphan.go).
 // No process compares its clock with another's.
 package bus

@@ -55,6 +55,10 @@ const (
 	fwdPrefix   = "Mp-Fwd-" // before the name of a forwarded request header
 )
 
+// outlives is how long a job stays in the queue after its deadline. Its ingress
+// takes it out then; where the ingress is gone, others find it here (Orphans).
+const outlives = 30 * time.Second
+
 // inlineBody is the largest body that travels in the message itself; a larger
 // one stays with the ingress and is pulled in parts.
 const inlineBody = 256 << 10
@@ -76,6 +80,9 @@ func (d *Delivery) Ingress() string {
 	id, _, _ := strings.Cut(rest, ".")
 	return id
 }
+
+// Size is that of the body, wherever it is.
+func (d *Delivery) Size() int { return max(len(d.Body), d.bodySize) }
 
 func (j *Job) subject() string {
 	return "req." + Token(j.Pool) + "." + j.Lane + "." + Token(j.Client)
@@ -117,7 +124,7 @@ func (j *Job) message(subject, reply string, delivery, attempts int) *nats.Msg {
 	m.Header = nats.Header{
 		jobHeader:     {b.String()},
 		nats.MsgIdHdr: {j.ID + "-" + strconv.Itoa(delivery)},
-		ttlHeader:     {strconv.FormatInt(max(1, int64((left+time.Second-1)/time.Second)), 10) + "s"},
+		ttlHeader:     {strconv.FormatInt(max(1, int64((left+outlives+time.Second-1)/time.Second)), 10) + "s"},
 	}
 	if j.Trace != "" {
 		m.Header[traceHeader] = []string{j.Trace}
@@ -142,7 +149,7 @@ func escape(s string) string {
 
 // parseDelivery reads an envelope. The body shares m's memory.
 func parseDelivery(m *nats.Msg) (*Delivery, error) {
-	d := &Delivery{Job: Job{Body: m.Data}}
+	d := &Delivery{Job: Job{Body: m.Data, Lane: laneOf(m.Subject)}}
 	if v := m.Header[traceHeader]; len(v) > 0 {
 		d.Trace = v[0]
 	}

@@ -229,6 +229,8 @@ func (i *Ingress) receive(m *nats.Msg) {
 	case m.Data[0] == '{':
 		if c != nil {
 			c.pubAck(m.Data)
+		} else if seq, ok := quickAck(m.Data); ok { // given up before the queue had it
+			i.forget(seq)
 		}
 	case m.Data[0] == ctlAsk:
 		i.askedToRun(c, m)
@@ -404,9 +406,7 @@ func (i *Ingress) sendDone() {
 }
 
 // forget takes a job that no worker has begun out of the queue.
-func (i *Ingress) forget(seq uint64) {
-	i.publish("$JS.API.STREAM.MSG.DELETE."+reqStream, fmt.Appendf(nil, `{"seq":%d,"no_erase":true}`, seq))
-}
+func (i *Ingress) forget(seq uint64) { i.conn.forget(seq) }
 
 // exhausted hears that the server gave up delivering a message.
 func (i *Ingress) exhausted(m *nats.Msg) {

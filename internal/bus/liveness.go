@@ -13,12 +13,11 @@ import (
 type Liveness struct {
 	conn  *Conn
 	peers *peers
-	since time.Time
 }
 
 // NewLiveness returns a Liveness that hears nothing until Run.
 func NewLiveness(c *Conn) *Liveness {
-	return &Liveness{conn: c, peers: newPeers(), since: time.Now()}
+	return &Liveness{conn: c, peers: newPeers()}
 }
 
 // Run listens until ctx ends.
@@ -49,9 +48,5 @@ func (l *Liveness) Workers() int { return l.peers.alive(time.Now(), workerPrefix
 // Silence is how long nothing was heard of a process; one never heard of is
 // silent since listening began. While the bus was away nobody counts as silent.
 func (l *Liveness) Silence(process string) time.Duration {
-	seen := l.peers.state(process).seen
-	if seen.IsZero() {
-		seen = l.since
-	}
-	return time.Since(seen)
+	return l.peers.silence(process, time.Now())
 }

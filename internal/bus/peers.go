@@ -9,8 +9,10 @@ import (
 // peers keeps when each process on the other side was last heard of, by this
 // process's clock alone. Safe for concurrent use.
 type peers struct {
-	mu sync.Mutex // guards m
-	m  map[string]*peer
+	mu    sync.Mutex // guards the rest
+	m     map[string]*peer
+	since time.Time            // nobody counts as silent from before
+	left  map[string]time.Time // by prefix: when the last of those forgotten was heard of
 }
 
 type peer struct {
@@ -22,7 +24,9 @@ type peer struct {
 // forgetPeer is how long a silent peer is remembered.
 const forgetPeer = time.Minute
 
-func newPeers() *peers { return &peers{m: map[string]*peer{}} }
+func newPeers() *peers {
+	return &peers{m: map[string]*peer{}, since: time.Now(), left: map[string]time.Time{}}
+}
 
 // beat notes a sign of life. It returns the peer's seats, if it has told of any.
 func (p *peers) beat(id string) *seats {
@@ -75,9 +79,42 @@ func (p *peers) noResponder(id string) {
 func (p *peers) forgive(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.since = now
 	for _, e := range p.m {
 		e.seen, e.absent = now, time.Time{}
 	}
+}
+
+// silence is how long nothing was heard of a peer; of one never heard of, since
+// listening began.
+func (p *peers) silence(id string, now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.m[id]; e != nil {
+		return now.Sub(e.seen)
+	}
+	return now.Sub(p.since)
+}
+
+// lastLeft is when the last of those whose name begins so, and of which nothing
+// was heard for a time, was heard of: zero where there is none. Whoever may have
+// left before listening began counts as heard of then.
+func (p *peers) lastLeft(now time.Time, prefix string, silent time.Duration) (last time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	note := func(seen time.Time) {
+		if now.Sub(seen) >= silent && seen.After(last) {
+			last = seen
+		}
+	}
+	note(p.since)
+	note(p.left[prefix])
+	for id, e := range p.m {
+		if strings.HasPrefix(id, prefix) {
+			note(e.seen)
+		}
+	}
+	return last
 }
 
 // state returns a copy of what is known of id.
@@ -108,8 +145,12 @@ func (p *peers) forget(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for id, e := range p.m {
-		if now.Sub(e.seen) > forgetPeer {
-			delete(p.m, id)
+		if now.Sub(e.seen) <= forgetPeer {
+			continue
+		}
+		delete(p.m, id)
+		if role := id[:strings.IndexByte(id, '-')+1]; e.seen.After(p.left[role]) {
+			p.left[role] = e.seen
 		}
 	}
 }

@@ -40,6 +40,7 @@ type Run struct {
 	mu      sync.Mutex // guards the rest
 	granted bool
 	denied  bool
+	absent  bool   // nobody listens under the ingress's name
 	seq     uint32 // of the next frame
 	limit   uint32 // frames below it may be sent
 	kept    []kept // sent, not yet covered by credit
@@ -288,9 +289,19 @@ func (r *Run) signal() {
 // ackWord takes a job out of the queue.
 var ackWord = []byte("+ACK")
 
-// mayRun asks the ingress for a redelivered job. The grant is what makes a job
-// run once at a time.
-func (r *Run) mayRun() bool {
+// What comes of the question whether a job may run.
+type verdict int
+
+const (
+	granted    verdict = iota
+	denied             // nobody wants its answer any more
+	unanswered         // the ingress is gone, or does not answer in time
+)
+
+// mayRun asks the ingress for a job that may have been given to another worker,
+// or that may have nobody who waits for it. The grant is what makes a job run
+// once at a time.
+func (r *Run) mayRun() verdict {
 	ask := binary.BigEndian.AppendUint32([]byte{ctlAsk}, r.id)
 	ask = appendString(ask, r.w.id)
 	patience := time.NewTimer(grantPatience)
@@ -299,19 +310,25 @@ func (r *Run) mayRun() bool {
 	defer again.Stop()
 	for {
 		r.w.ask(r.reply, r.control(), ask)
+		over := false
 		select {
 		case <-r.ctx.Done():
-			return false
+			over = true
 		case <-patience.C:
-			return false
+			over = true
 		case <-again.C:
 		case <-r.wake:
 		}
 		r.mu.Lock()
-		granted, denied := r.granted, r.denied
+		yes, no, absent := r.granted, r.denied, r.absent
 		r.mu.Unlock()
-		if granted || denied {
+		switch {
+		case yes:
 			return granted
+		case no:
+			return denied
+		case over || absent:
+			return unanswered
 		}
 	}
 }

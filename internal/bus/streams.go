@@ -101,6 +101,14 @@ func (c *Conn) LogConsumer(ctx context.Context) (jetstream.Consumer, error) {
 	return c.js.Consumer(ctx, logStream, logConsumer)
 }
 
+// forget takes a job out of the queue, unless that is gone.
+func (c *Conn) forget(seq uint64) {
+	err := c.nc.Publish("$JS.API.STREAM.MSG.DELETE."+reqStream, fmt.Appendf(nil, `{"seq":%d,"no_erase":true}`, seq))
+	if err != nil {
+		c.cfg.Log.Debug("not taken out of the queue", "seq", seq, "error", err)
+	}
+}
+
 // Queue is the state of the request queue.
 type Queue struct {
 	Depth  int64         // jobs that wait

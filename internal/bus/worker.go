@@ -27,6 +27,9 @@ type WorkerConfig struct {
 	// Handle serves one job and returns when it is over. It runs on a
 	// goroutine of its own.
 	Handle func(*Run)
+	// Orphaned is told of a job that nobody began and whose ingress is gone, before
+	// the job leaves the queue. It must not block.
+	Orphaned func(*Delivery)
 }
 
 // Worker is the workers' side of the bus: it pulls jobs while it has free slots
@@ -239,8 +242,7 @@ func (w *Worker) serve(r *Run) {
 		w.drop(r)
 		return
 	}
-	if (r.old || r.Number > 1 || r.deliveries() > 1) && !r.mayRun() {
-		w.publish(r.msg.Reply, ackWord)
+	if w.doubts(r) && !w.cleared(r) {
 		w.drop(r)
 		return
 	}
@@ -279,6 +281,10 @@ func (w *Worker) control(m *nats.Msg) {
 		return
 	}
 	if len(m.Data) == 0 { // no responders: the ingress is gone, or its connection
+		r.mu.Lock()
+		r.absent = true
+		r.mu.Unlock()
+		r.signal()
 		return
 	}
 	w.peers.beat(r.Ingress())

@@ -78,6 +78,15 @@ type Request struct {
 	Warnings []string        `json:"warnings"`
 }
 
+// LoseIngress makes r the row of a request whose ingress died before it wrote one.
+func (r *Request) LoseIngress() {
+	r.Outcome, r.ErrorType = Incomplete, IngressLost
+	r.ErrorMessage = "the ingress that held this request died"
+	if r.UsageSource == "" {
+		r.UsageSource = llm.UsageNone
+	}
+}
+
 // Attempt is the record of one call to an upstream; JobID and Attempt are its
 // key. The JSON keys are also the columns of the store, in this order.
 type Attempt struct {
