@@ -115,7 +115,7 @@ func addFile(o Options, folder, field, name string, raw []byte, check func(*docu
 // variable and returns the variable's name. The error is ErrExists if one of
 // the provider's variables holds that key already.
 func AddKey(o Options, provider string, key Secret) (string, error) {
-	env, err := o.environment()
+	env, err := o.Environment()
 	if err != nil {
 		return "", err
 	}

@@ -36,7 +36,7 @@ const (
 // binary, and the variables that they and the gateway read. A file that is not
 // valid JSON is an error.
 func Export(o Options, keys KeyPolicy) (*Bundle, error) {
-	env, err := o.environment()
+	env, err := o.Environment()
 	if err != nil {
 		return nil, err
 	}

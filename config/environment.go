@@ -83,6 +83,15 @@ func ReadEnvironment(envFile string, environ []string) (*Environment, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newEnvironment(values, environ), nil
+}
+
+// newEnvironment puts the process's environment on top of a file's values.
+func newEnvironment(file map[string]string, environ []string) *Environment {
+	values := maps.Clone(file)
+	if values == nil {
+		values = map[string]string{}
+	}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
 		if value != "" {
@@ -92,7 +101,7 @@ func ReadEnvironment(envFile string, environ []string) (*Environment, error) {
 	maps.DeleteFunc(values, func(_, value string) bool { return value == "" })
 	env := &Environment{values: values}
 	env.readVars()
-	return env, nil
+	return env
 }
 
 func readEnvFile(name string) (map[string]string, error) {

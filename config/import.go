@@ -44,7 +44,7 @@ func Import(o Options, b *Bundle, mode ImportMode) ([]Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	env, err := o.environment()
+	env, err := o.Environment()
 	if err != nil {
 		return nil, err
 	}

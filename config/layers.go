@@ -69,7 +69,7 @@ func layers(o Options, env *Environment) ([]layer, error) {
 // WriteDir is the directory to which commands write configuration: the one
 // that is named, else the first that exists, else ./config.
 func WriteDir(o Options) (string, error) {
-	env, err := o.environment()
+	env, err := o.Environment()
 	if err != nil {
 		return "", err
 	}

@@ -7,6 +7,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -20,6 +21,7 @@ type Options struct {
 	EnvFile string   // --env-file; must exist if given, else ./.env is read if it does
 	Environ []string // as by os.Environ, which nil means; of two entries for one name the later counts
 	Overlay fs.FS    // a configuration directory searched before all others; nil means none
+	Writing bool     // EnvFile is about to be written and need not exist
 	// Strict refuses a configuration with any fault. Without it an invalid
 	// file is left out and stands in Problems, unless
 	// FAIL_ON_STARTUP_VALIDATION is set.
@@ -30,7 +32,7 @@ type Options struct {
 // cannot be used at all: a named file or directory is missing, Strict found
 // faults (joined Problems), or REQUIRE_CLIENT_API_KEY found no client.
 func Load(o Options) (*Snapshot, error) {
-	env, err := o.environment()
+	env, err := o.Environment()
 	if err != nil {
 		return nil, err
 	}
@@ -45,10 +47,14 @@ func Load(o Options) (*Snapshot, error) {
 	return l.finish(o.Strict || env.Vars.FailOnStartupValidation)
 }
 
-func (o Options) environment() (*Environment, error) {
+// Environment reads what the options name.
+func (o Options) Environment() (*Environment, error) {
 	environ := o.Environ
 	if environ == nil {
 		environ = os.Environ()
+	}
+	if _, err := os.Stat(o.EnvFile); o.Writing && o.EnvFile != "" && errors.Is(err, fs.ErrNotExist) {
+		return newEnvironment(nil, environ), nil
 	}
 	return ReadEnvironment(o.EnvFile, environ)
 }

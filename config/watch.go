@@ -99,7 +99,7 @@ func (s *Source) watchList() watchList {
 		envFile = ".env"
 	}
 	list := watchList{names: []string{filepath.Clean(envFile)}}
-	env, err := s.options.environment()
+	env, err := s.options.Environment()
 	if err != nil { // the .env file is being written; the directories are known without it
 		env = &Environment{}
 	}

@@ -38,7 +38,7 @@ func named(cmd *cobra.Command, name *string) {
 }
 
 func (a *app) addProviderCommand() *cobra.Command {
-	var f flags
+	f := flags{writes: true}
 	var p config.NewProvider
 	var protocol string
 	cmd := &cobra.Command{Use: "provider [NAME]", Short: "Write providers/<name>.json",
@@ -104,7 +104,7 @@ func refusedAdd(err error) error {
 }
 
 func (a *app) addModelCommand() *cobra.Command {
-	var f flags
+	f := flags{writes: true}
 	var m config.NewModel
 	var routes []string
 	cmd := &cobra.Command{Use: "model [NAME]", Short: "Write models/<name>.json",
@@ -171,7 +171,7 @@ func parseRoutes(texts []string) ([]config.NewRoute, error) {
 }
 
 func (a *app) addKeyCommand() *cobra.Command {
-	var f flags
+	f := flags{writes: true}
 	var provider, key string
 	cmd := &cobra.Command{Use: "key [PROVIDER]", Short: "Append an API key to the .env file",
 		Long: `Append a provider's API key to the .env file, under the next free variable. In a
@@ -195,6 +195,9 @@ input: other users of the machine can see a command's arguments.`,
 				return refusedAdd(err)
 			}
 			fmt.Fprintf(a.stdout, "written: %s, key %s; 'model-proxy keys test %s' probes it\n", variable, secret.Fingerprint(), provider)
+			if snap, err := config.Load(a.options(&f)); err == nil && snap.Providers[provider] == nil {
+				fmt.Fprintf(a.stderr, "warning: no provider %q is defined; 'model-proxy add provider %s' adds it\n", provider, provider)
+			}
 			return nil
 		}}
 	fs := cmd.Flags()

@@ -21,6 +21,7 @@ func TestAddByFlags(t *testing.T) {
 	command(t, nil, "add", "key", "acme", "--key", "sk-two-a-long-key-000002").want(t, exitOK, "written: ACME_API_KEY_")
 	command(t, nil, "add", "key", "acme", "--key", "sk-one-a-long-key-000001").want(t, exitUsage, "already exists")
 	command(t, []string{"OPENAI_API_KEY=k"}, "models", "list").want(t, exitOK, "fast", "acme/vendor/up, lab/b; then gpt-5.2")
+	command(t, nil, "add", "key", "amce", "--key", "sk-two-a-long-key-000003", "--env-file", "new.env").want(t, exitOK, "written: AMCE_API_KEY", `warning: no provider "amce" is defined`)
 	command(t, nil, "keys", "list").want(t, exitOK, "ACME_API_KEY", "…0001", "…0002", "unknown")
 }
 

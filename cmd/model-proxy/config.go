@@ -32,7 +32,7 @@ func group(cmd *cobra.Command) *cobra.Command {
 // options are where the configuration is read from, once the flags are
 // resolved.
 func (a *app) options(f *flags) config.Options {
-	return config.Options{Dir: f.config, EnvFile: f.envFile, Environ: a.environ}
+	return config.Options{Dir: f.config, EnvFile: f.envFile, Environ: a.environ, Writing: f.writes}
 }
 
 // load resolves the flags and reads the configuration as `run` would.

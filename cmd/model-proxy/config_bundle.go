@@ -37,7 +37,7 @@ func (a *app) configExportCommand() *cobra.Command {
 }
 
 func (a *app) configImportCommand() *cobra.Command {
-	var f flags
+	f := flags{writes: true}
 	var merge bool
 	var form format
 	cmd := &cobra.Command{Use: "import FILE", Short: "Write a bundle's files and variables",
@@ -75,7 +75,7 @@ written if the result would not load. FILE - reads the standard input.`,
 }
 
 func (a *app) configMigrateCommand() *cobra.Command {
-	var f flags
+	f := flags{writes: true}
 	var form format
 	cmd := &cobra.Command{Use: "migrate FILE", Short: "Split a flat models.json into one file a model",
 		Long: `Split the predecessor's flat models.json into one file a model, in the

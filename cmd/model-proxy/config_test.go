@@ -94,6 +94,9 @@ func TestExportAndImport(t *testing.T) {
 	if err != nil || !strings.Contains(string(env), "sk-acme-secret-0001") {
 		t.Errorf("got .env %q, %v; want the exported key", env, err)
 	}
+	command(t, nil, "config", "import", "bundle.json", "--config", "elsewhere/config", "--env-file", "elsewhere/.env").want(t, exitOK, "elsewhere/config/models/good.json")
+	command(t, nil, "keys", "list", "--config", "elsewhere/config", "--env-file", "elsewhere/.env").want(t, exitOK, "…0001")
+	command(t, nil, "models", "list", "--env-file", "none.env").want(t, exitUsage, "none.env")
 	writeFile(t, "broken.json", `{"version":1,"models":[{"logical_name":"x","model_routings":[{"provider":7}]}]}`)
 	command(t, nil, "config", "import", "broken.json").want(t, exitUsage, "model_routings[0].provider")
 	command(t, nil, "config", "import", "none.json").want(t, exitFailure, "none.json")

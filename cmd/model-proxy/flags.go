@@ -24,6 +24,7 @@ type flags struct {
 	metricsListen         string
 	drain                 time.Duration
 	reload, demo          bool
+	writes                bool // the command writes the configuration: its .env file may be new
 }
 
 func (f *flags) addConfig(fs *pflag.FlagSet) {
@@ -84,11 +85,11 @@ func (a *app) resolve(cmd *cobra.Command, f *flags) (*config.Environment, error)
 			envFile = v
 		}
 	}
-	env, err := config.ReadEnvironment(envFile, a.environ)
+	f.envFile = envFile
+	env, err := a.options(f).Environment()
 	if err != nil {
 		return nil, usageError{err}
 	}
-	f.envFile = envFile
 	var fault error
 	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
 		v, ok := env.Lookup(varOf(flag.Name))
