@@ -115,6 +115,70 @@ var conversions = []struct {
 	{"responses from chat", llm.Responses, llm.OpenAI, chatEvents(50), 80},
 	{"chat from messages", llm.OpenAI, llm.Anthropic, messagesEvents(50), 50},
 	{"responses from messages", llm.Responses, llm.Anthropic, messagesEvents(50), 80},
+	{"messages from chat, a call", llm.Anthropic, llm.OpenAI, callEvents(50), 60},
+	{"responses from chat, a call", llm.Responses, llm.OpenAI, callEvents(50), 90},
+	{"chat from messages, a call", llm.OpenAI, llm.Anthropic, messagesCallEvents(50), 60},
+	{"chat from messages, thinking", llm.OpenAI, llm.Anthropic, messagesThinkingEvents(50), 60},
+	{"messages from responses", llm.Anthropic, llm.Responses, responsesEvents(50), 60},
+	{"messages from responses, a call", llm.Anthropic, llm.Responses, responsesCallEvents(50), 60},
+	{"chat from responses", llm.OpenAI, llm.Responses, responsesEvents(50), 60},
+}
+
+// replaced are events with one text put in place of another.
+func replaced(events []llm.Event, pairs ...string) []llm.Event {
+	out := make([]llm.Event, len(events))
+	for i, e := range events {
+		data := strings.NewReplacer(pairs...).Replace(string(e.Data))
+		out[i] = llm.Event{Raw: []byte("data: " + data + "\n\n"), Type: e.Type, Data: []byte(data)}
+	}
+	return out
+}
+
+// callEvents are a stream of Chat Completions whose n deltas are of a tool call's
+// arguments, which are never whole.
+func callEvents(n int) []llm.Event {
+	chunk := func(delta string) llm.Event {
+		data := `{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1752000000,"model":"m","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,` + delta + `}]},"finish_reason":null}],"usage":null}`
+		return llm.Event{Raw: []byte("data: " + data + "\n\n"), Data: []byte(data)}
+	}
+	events := []llm.Event{chunk(`"id":"call_1","type":"function","function":{"name":"f","arguments":""}`)}
+	for range n {
+		events = append(events, chunk(`"function":{"arguments":"{\"word\":"}`))
+	}
+	return append(events, chatEvents(0)...)
+}
+
+func messagesCallEvents(n int) []llm.Event {
+	return replaced(messagesEvents(n), `{"type":"text","text":""}`, `{"type":"tool_use","id":"t","name":"f","input":{}}`,
+		`{"type":"text_delta","text":" word"}`, `{"type":"input_json_delta","partial_json":"{\"word\":"}`)
+}
+
+func messagesThinkingEvents(n int) []llm.Event {
+	return replaced(messagesEvents(n), `{"type":"text","text":""}`, `{"type":"thinking","thinking":"","signature":""}`,
+		`{"type":"text_delta","text":" word"}`, `{"type":"thinking_delta","thinking":" word"}`)
+}
+
+// responsesEvents are a stream of n deltas of Responses, numbered and padded as
+// OpenAI does.
+func responsesEvents(n int) []llm.Event {
+	var events []llm.Event
+	add := func(name, more string) {
+		data := fmt.Sprintf(`{"type":"response.%s","sequence_number":%d%s}`, name, len(events), more)
+		events = append(events, llm.Event{Raw: []byte("data: " + data + "\n\n"), Type: []byte("response." + name), Data: []byte(data)})
+	}
+	add("created", `,"response":{"id":"resp_1","model":"m","output":[]}`)
+	add("output_item.added", `,"output_index":0,"item":{"id":"msg_1","type":"message","content":[]}`)
+	for i := range n {
+		add("output_text.delta", `,"item_id":"msg_1","output_index":0,"content_index":0,"delta":" word","logprobs":[],"obfuscation":"`+strings.Repeat("x", 5+i%9)+`"`)
+	}
+	add("output_item.done", `,"output_index":0,"item":{"id":"msg_1","type":"message","content":[{"type":"output_text","text":""}]}`)
+	add("completed", `,"response":{"id":"resp_1","status":"completed","output":[],"usage":{"input_tokens":9,"output_tokens":50}}`)
+	return events
+}
+
+func responsesCallEvents(n int) []llm.Event {
+	return replaced(responsesEvents(n), "output_text.delta", "function_call_arguments.delta", `"delta":" word"`, `"delta":"{\"word\":"`,
+		`"type":"message"`, `"type":"function_call","call_id":"c","name":"f"`)
 }
 
 func exchangeOf(t testing.TB, client, upstream llm.Protocol) *Exchange {

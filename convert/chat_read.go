@@ -78,9 +78,18 @@ func (r *chatReader) read(dst []llm.Chunk, data []byte) ([]llm.Chunk, *llm.Error
 }
 
 // steady: text and thinking go through as they come, but for thinking that comes
-// with details to keep.
+// with details to keep; so do the arguments of a call that nothing waits for.
 func (r *chatReader) steady() bool {
-	return r.open && r.call == nil && len(r.details) == 0 && (r.kind == llm.BlockText || r.kind == llm.BlockThinking)
+	if r.call != nil {
+		return !r.call.encoded && len(r.waiting) == 0 && r.pending() == nil
+	}
+	return r.open && len(r.details) == 0 && (r.kind == llm.BlockText || r.kind == llm.BlockThinking)
+}
+
+func (r *chatReader) passed(quoted []byte) {
+	if r.call != nil {
+		r.call.args = rawjson.AppendUnquoted(r.call.args, quoted)
+	}
 }
 
 func (r *chatReader) start(dst []llm.Chunk, data []byte) []llm.Chunk {

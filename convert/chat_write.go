@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"bytes"
 	"unicode/utf8"
 
 	"model-proxy/internal/llm"
@@ -26,6 +27,7 @@ type chatWriter struct {
 	thought bool     // text of thinking was told
 	refused bool     // a refusal was told
 	next    template // of a piece of text
+	other   template // of the next piece of the open block, where that is no text
 }
 
 func newChatWriter(c *conversion) chunkWriter {
@@ -82,6 +84,7 @@ func (w *chatWriter) chunk(dst []byte, n *int, finish string, delta func(o *buil
 
 func (w *chatWriter) open(dst []byte, b llm.Block, n *int) []byte {
 	w.last, w.kind, w.pieces = w.kind, b.Kind, 0
+	w.other.clear()
 	apart := w.any && w.last != llm.BlockText
 	w.any = true
 	switch b.Kind {
@@ -124,24 +127,49 @@ func (w *chatWriter) content(dst []byte, text string, n *int) []byte {
 	w.text = true
 	w.runes += utf8.RuneCountInString(text)
 	if w.next.empty() {
-		var none, at int
-		event := w.chunk(nil, &none, "", func(o *build) {
+		w.prepare(&w.next, func(o *build, at *[2]int) {
 			o.key("content")
-			at = len(o.b)
+			at[0] = len(o.b)
 			o.str("")
 		})
-		w.next.made(event, 0, at)
 	}
 	*n++
 	return w.next.append(dst, 0, text)
 }
 
+// prepare makes a template of a chunk whose delta body fills; at is where the
+// text belongs.
+func (w *chatWriter) prepare(t *template, delta func(o *build, at *[2]int)) {
+	var none int
+	var at [2]int
+	event := w.chunk(nil, &none, "", func(o *build) { delta(o, &at) })
+	t.made(event, 0, at[0])
+	t.twiceAt = at[1]
+}
+
 func (w *chatWriter) splice(dst, quoted []byte) ([]byte, bool) {
-	if w.kind != llm.BlockText || w.next.empty() {
+	t := &w.next
+	if w.kind != llm.BlockText {
+		t = &w.other
+	}
+	if t.empty() {
 		return dst, false
 	}
-	w.runes += utf8.RuneCount(quoted) - len(`""`)
-	return w.next.splice(dst, 0, quoted), true
+	if w.kind == llm.BlockText {
+		w.runes += utf8.RuneCount(quoted) - len(`""`) - escapes(quoted)
+	}
+	return t.splice(dst, 0, quoted), true
+}
+
+// escapes counts the backslashes in a string that begin an escape of two bytes.
+func escapes(quoted []byte) (n int) {
+	for {
+		i := bytes.IndexByte(quoted, '\\')
+		if i < 0 {
+			return n
+		}
+		n, quoted = n+1, quoted[i+2:]
+	}
 }
 
 func (w *chatWriter) details(dst []byte, b llm.Block, n *int) []byte {
@@ -171,7 +199,7 @@ func (w *chatWriter) piece(dst []byte, text string, n *int) []byte {
 	case llm.BlockText:
 		return w.content(dst, text, n)
 	case llm.BlockThinking:
-		return w.details(dst, llm.Block{Kind: llm.BlockThinking, Text: text}, n)
+		return w.thinking(dst, text, n)
 	case llm.BlockRefusal:
 		w.refused = true
 		return w.chunk(dst, n, "", func(o *build) { o.key("refusal").str(text) })
@@ -181,27 +209,61 @@ func (w *chatWriter) piece(dst []byte, text string, n *int) []byte {
 	return dst
 }
 
+// thinking writes a piece of thinking. The first of a block may differ in what
+// is told of it where.
+func (w *chatWriter) thinking(dst []byte, text string, n *int) []byte {
+	if w.pieces == 1 || !w.shown.content {
+		return w.details(dst, llm.Block{Kind: llm.BlockThinking, Text: text}, n)
+	}
+	if w.other.empty() {
+		w.prepare(&w.other, func(o *build, at *[2]int) {
+			o.key("reasoning_content")
+			at[0] = len(o.b)
+			o.str("")
+			if w.shown.details {
+				o.key("reasoning_details").open('[')
+				start := len(o.b)
+				appendDetail(o, llm.Block{Kind: llm.BlockThinking}, w.detail)
+				at[1] = start + bytes.Index(o.b[start:], []byte(`""`))
+				o.close(']')
+			}
+		})
+	}
+	*n++
+	return w.other.append(dst, 0, text)
+}
+
+// arguments writes a piece of the open call's arguments.
 func (w *chatWriter) arguments(dst []byte, text string, n *int) []byte {
-	return w.chunk(dst, n, "", func(o *build) {
-		if w.c.legacy {
-			o.key("function_call").open('{')
-			o.key("arguments").str(text)
-			o.close('}')
-			return
-		}
-		kind, field := "function", "arguments"
-		if w.custom {
-			kind, field = "custom", "input"
-		}
+	if w.other.empty() {
+		w.prepare(&w.other, w.argumentsDelta)
+	}
+	*n++
+	return w.other.append(dst, 0, text)
+}
+
+func (w *chatWriter) argumentsDelta(o *build, at *[2]int) {
+	kind, field := "function", "arguments"
+	if w.custom {
+		kind, field = "custom", "input"
+	}
+	if w.c.legacy {
+		o.key("function_call")
+	} else {
 		o.key("tool_calls").open('[')
 		o.open('{')
 		o.key("index").int(int64(w.call))
-		o.key(kind).open('{')
-		o.key(field).str(text)
-		o.close('}')
+		o.key(kind)
+	}
+	o.open('{')
+	o.key(field)
+	at[0] = len(o.b)
+	o.str("")
+	o.close('}')
+	if !w.c.legacy {
 		o.close('}')
 		o.close(']')
-	})
+	}
 }
 
 func (w *chatWriter) close(dst []byte, b llm.Block, n *int) []byte {

@@ -75,8 +75,8 @@ type chunkReader interface {
 type chunkWriter interface {
 	write(dst []byte, c llm.Chunk, n *int) []byte
 	// splice writes the next piece of the open block like the last one, in one
-	// event. The piece is a JSON string without escapes, of which every byte is
-	// as AppendString would have it. ok is false where it takes write to do so.
+	// event. The piece is a JSON string of which every byte is as AppendString
+	// would have it. ok is false where it takes write to do so.
 	splice(dst, quoted []byte) (out []byte, ok bool)
 }
 
@@ -240,6 +240,7 @@ func (s *Stream) convert(dst []byte, data []byte, r reading) ([]byte, Emitted, e
 	}
 	if r.piece != nil && v.passes(r.piece) {
 		if dst, ok := v.writer.splice(dst, r.piece); ok {
+			v.reader.(steady).passed(r.piece) // forget has left it steady
 			return dst, Emitted{Events: 1}, nil
 		}
 	}
@@ -253,6 +254,7 @@ func (s *Stream) convertEvent(dst []byte, data []byte, r reading) ([]byte, Emitt
 	v.chunks = v.chunks[:0]
 	switch {
 	case r.piece != nil:
+		v.reader.(steady).passed(r.piece)
 		v.chunks = append(v.chunks, llm.Chunk{Kind: llm.ChunkText, Text: str(r.piece)})
 	case data[0] == '{':
 		v.chunks, err = v.reader.read(v.chunks, data)
@@ -274,7 +276,24 @@ func (s *Stream) convertEvent(dst []byte, data []byte, r reading) ([]byte, Emitt
 // passes reports whether a piece of text gets to the writer as it is, and not as
 // the first of its kind.
 func (v *streamConversion) passes(quoted []byte) bool {
-	return len(quoted) > len(`""`) && v.writer != nil && v.half == "" && v.mend.idle() && bytes.IndexByte(quoted, '\\') < 0
+	return len(quoted) > len(`""`) && v.writer != nil && v.half == "" && v.mend.idle() && plainly(quoted)
+}
+
+// plainly reports whether a JSON string is spelled as AppendString would: with
+// no escapes but those that stand for one byte in two.
+func plainly(quoted []byte) bool {
+	for {
+		i := bytes.IndexByte(quoted, '\\')
+		if i < 0 {
+			return true
+		}
+		switch quoted[i+1] {
+		case '"', '\\', 'n', 'r', 't':
+			quoted = quoted[i+2:]
+		default:
+			return false
+		}
+	}
 }
 
 // emit writes the chunks that are ready.

@@ -39,6 +39,8 @@ func (r *messagesReader) read(dst []llm.Chunk, data []byte) ([]llm.Chunk, *llm.E
 // steady: pieces go through as they come, unless they are kept for a pause.
 func (r *messagesReader) steady() bool { return r.open && !r.whole && r.c.pause == nil }
 
+func (r *messagesReader) passed([]byte) {}
+
 // start begins the message. A second start is an upstream's own retry: harmless
 // as long as nothing of the first was shown.
 func (r *messagesReader) start(dst []llm.Chunk, m []byte) ([]llm.Chunk, *llm.Error) {

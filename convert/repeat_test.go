@@ -101,6 +101,9 @@ func TestRepeatedEventsAreConvertedAlike(t *testing.T) {
 			chat(`"reasoning":"t","reasoning_details":[{"type":"reasoning.text","text":"t"}]`), chat(`"reasoning":"u","reasoning_details":[{"type":"reasoning.text","text":"t"}]`),
 			chat(`"content":"a","reasoning_details":[]`), chat(`"content":[{"type":"text","text":"p"}]`),
 			chat(`"tool_calls":[{"index":0,"id":"1","function":{"name":"f","arguments":"{\"a\":"}}]`), chat(`"tool_calls":[{"index":0,"function":{"arguments":"1}"}}]`),
+			chat(`"tool_calls":[{"index":0,"function":{"arguments":"{\"a\":\"x\\n\"}"}}]`), chat(`"tool_calls":[{"index":1,"id":"2","function":{"name":"g","arguments":""}}]`),
+			chat(`"tool_calls":[{"index":1,"function":{"arguments":"{"}}]`), chat(`"tool_calls":[{"index":1,"function":{"arguments":"}"}}]`), chat(`"tool_calls":[{"index":0,"function":{"arguments":"\b"}}]`),
+			chat(`"function_call":{"arguments":"[1"}`), chat(`"function_call":{"name":"h","arguments":"[1"}`), chat(`"annotations":[{"type":"url_citation","url_citation":{"url":"u"}}]`),
 			`{"choices":[{"index":1,"delta":{"content":"other"}}]}`, `{"choices":[{"index":1,"delta":{"content":"another"}}]}`,
 		},
 		llm.Anthropic: {
@@ -110,6 +113,18 @@ func TestRepeatedEventsAreConvertedAlike(t *testing.T) {
 			delta("input_json_delta", "partial_json", `" "`), delta("thinking_delta", "thinking", `"t"`), delta("thinking_delta", "thinking", `"u"`),
 			delta("signature_delta", "signature", `"s"`), delta("signature_delta", "signature", `"v"`), `{"type":"content_block_stop","index":0}`,
 		},
+	}
+	item := func(index int, kind, more string) string {
+		return fmt.Sprintf(`{"type":"response.%s","sequence_number":0,"item_id":"i","output_index":%d,%s}`, kind, index, more)
+	}
+	for i := range 2 {
+		streams[llm.Responses] = append(streams[llm.Responses],
+			item(i, "output_item.added", `"item":{"id":"m","type":"message"}`), item(i, "output_item.added", `"item":{"id":"f","type":"function_call","call_id":"c","name":"f"}`),
+			item(i, "output_item.added", `"item":{"id":"r","type":"reasoning"}`), item(i, "output_item.done", `"item":{"id":"m","type":"message"}`),
+			item(i, "output_text.delta", `"content_index":0,"delta":"a"`), item(i, "output_text.delta", `"content_index":1,"delta":"b"`), padded(item(i, "output_text.delta", `"content_index":0,"delta":"c"`), "pp"),
+			item(i, "refusal.delta", `"content_index":0,"delta":"no"`), item(i, "function_call_arguments.delta", `"delta":"{\"a\""`), item(i, "function_call_arguments.delta", `"delta":":1}"`),
+			item(i, "reasoning_summary_text.delta", `"summary_index":0,"delta":"t"`), item(i, "reasoning_summary_text.delta", `"summary_index":1,"delta":"u"`), item(i, "reasoning_text.delta", `"content_index":0,"delta":"v"`),
+			fmt.Sprintf(`{"delta":"\ud83d","output_index":%d,"sequence_number":7,"type":"response.output_text.delta"}`, i))
 	}
 	event := func(s *Stream, data string) string {
 		out, did, err := s.Event(nil, llm.Event{Raw: []byte("data: " + data + "\n\n"), Data: []byte(data)})
@@ -127,6 +142,7 @@ func TestRepeatedEventsAreConvertedAlike(t *testing.T) {
 				for range 12 {
 					e := events[random.IntN(len(events))]
 					for range 1 + random.IntN(3) {
+						e = strings.Replace(e, `"sequence_number":0`, fmt.Sprintf(`"sequence_number":%d`, random.IntN(1000)), 1)
 						told = append(told, e)
 						cold.repeat = repeat{}
 						if got, want := event(warm, e), event(cold, e); got != want {

@@ -73,6 +73,14 @@ func (r *responsesReader) read(dst []llm.Chunk, data []byte) ([]llm.Chunk, *llm.
 	return r.drain(dst), nil
 }
 
+// steady: the pieces of the open block go through as they come, but for a
+// refusal's, which are kept.
+func (r *responsesReader) steady() bool {
+	return r.open && r.now != nil && !r.now.done && r.kind != llm.BlockRefusal
+}
+
+func (r *responsesReader) passed([]byte) {}
+
 // start tells the start once; a stream may lack its own.
 func (r *responsesReader) start(dst []llm.Chunk, response []byte) []llm.Chunk {
 	if r.started {

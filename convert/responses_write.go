@@ -4,6 +4,7 @@ import (
 	"unicode/utf8"
 
 	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
 )
 
 // responsesWriter writes chunks as the events of Responses. The last event
@@ -164,7 +165,7 @@ func (w *responsesWriter) splice(dst, quoted []byte) ([]byte, bool) {
 	if w.hidden || w.next.empty() {
 		return dst, false
 	}
-	w.text = append(w.text, quoted[1:len(quoted)-1]...)
+	w.text = rawjson.AppendUnquoted(w.text, quoted)
 	w.seq++
 	return w.next.splice(dst, w.seq-1, quoted), true
 }

@@ -98,11 +98,30 @@ func (s *Stream) readDelta(delta []byte, r *reading) {
 				s.x.seen.content += int64(len(v))
 				r.content = true
 			}
-		case `"tool_calls"`, `"function_call"`:
-			if len(v) > 2 && v[0] != 'n' {
-				s.x.seen.content += int64(len(v))
+		case `"tool_calls"`:
+			for call := range rawjson.Array(v) {
 				r.content = true
+				for _, f := range rawjson.Quoted(call) {
+					s.readCall(f)
+				}
 			}
+		case `"function_call"`:
+			r.content = r.content || object(v) != nil
+			s.readCall(v)
+		}
+	}
+}
+
+// readCall counts what a piece of a tool call tells: its name and arguments.
+func (s *Stream) readCall(f []byte) {
+	for name, v := range rawjson.Quoted(f) {
+		switch string(name) {
+		case `"name"`, `"arguments"`, `"input"`:
+			if !isString(v) { // some hosts give arguments as the object itself
+				s.x.seen.content += int64(len(v))
+				continue
+			}
+			s.told(v)
 		}
 	}
 }
