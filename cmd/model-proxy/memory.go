@@ -3,8 +3,11 @@ package main
 import (
 	"bufio"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
+
+	"model-proxy/config"
 )
 
 // usableMemory is what this process may use, in bytes: the control group's
@@ -37,4 +40,18 @@ func bodyMemory(set int64) int64 {
 		return set
 	}
 	return usableMemory() / 4
+}
+
+// tuneMemory trades memory for speed where the operator has not decided:
+// collecting less often costs a fifth less processor time (docs/decisions), and
+// the limit keeps that from ending in the kernel's hands.
+func tuneMemory(env *config.Environment) {
+	if _, ok := env.Lookup("GOGC"); !ok {
+		debug.SetGCPercent(400)
+	}
+	if _, ok := env.Lookup("GOMEMLIMIT"); !ok {
+		if m := usableMemory(); m > 0 {
+			debug.SetMemoryLimit(m / 10 * 8)
+		}
+	}
 }

@@ -7,14 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
-	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strconv"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/julienschmidt/httprouter"
@@ -57,14 +52,6 @@ type node struct {
 	stages  []stage          // in the order of their start
 	conns   []*bus.Conn
 	faults  chan error
-}
-
-// stage is a role that runs until it is stopped; stages stop in the reverse of
-// their start.
-type stage struct {
-	name string
-	stop context.CancelFunc
-	done chan struct{}
 }
 
 // newNode reads environment and configuration and prepares the process. f is
@@ -123,20 +110,6 @@ func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	return nil, fmt.Errorf("--log-format %q: want text or json", format)
 }
 
-// tuneMemory trades memory for speed where the operator has not decided:
-// collecting less often costs a fifth less processor time (docs/decisions), and
-// the limit keeps that from ending in the kernel's hands.
-func tuneMemory(env *config.Environment) {
-	if _, ok := env.Lookup("GOGC"); !ok {
-		debug.SetGCPercent(400)
-	}
-	if _, ok := env.Lookup("GOMEMLIMIT"); !ok {
-		if m := usableMemory(); m > 0 {
-			debug.SetMemoryLimit(m / 10 * 8)
-		}
-	}
-}
-
 // openBus starts the embedded server or finds the external one, and makes sure
 // the streams are there.
 func (n *node) openBus(ctx context.Context) error {
@@ -165,19 +138,6 @@ func (n *node) connect(ctx context.Context, role string) (*bus.Conn, error) {
 		n.conns = append(n.conns, c)
 	}
 	return c, err
-}
-
-// start runs a role as the node's next stage.
-func (n *node) start(ctx context.Context, name string, role func(context.Context) error) {
-	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s := stage{name: name, stop: stop, done: make(chan struct{})}
-	n.stages = append(n.stages, s)
-	go func() {
-		defer close(s.done)
-		if err := role(ctx); err != nil {
-			n.faults <- fmt.Errorf("%s: %w", name, err)
-		}
-	}()
 }
 
 // startWorkers starts the key service and as many workers as asked for.
@@ -286,94 +246,6 @@ func (n *node) startIngress(ctx context.Context) (net.Addr, error) {
 	}
 	n.start(ctx, "ingress", func(ctx context.Context) error { return in.Run(ctx, listener) })
 	return listener.Addr(), nil
-}
-
-// wait keeps the node up until a signal, ctx's end or a role's failure, then
-// stops everything in the reverse of its start.
-func (n *node) wait(ctx context.Context) error {
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	defer signal.Stop(signals)
-	if n.flags.reload {
-		n.start(ctx, "reload", func(ctx context.Context) error { return n.source.Watch(ctx, n.reported) })
-	}
-	var fault error
-loop:
-	for {
-		select {
-		case <-ctx.Done():
-			break loop
-		case fault = <-n.faults:
-			break loop
-		case s := <-signals:
-			if s == syscall.SIGHUP {
-				n.reported(n.source.Reload())
-				continue
-			}
-			n.log.Info("draining", "for_at_most", n.flags.drain)
-			break loop
-		}
-	}
-	stopped := make(chan struct{})
-	var watch sync.WaitGroup
-	watch.Go(func() { // a second signal cuts what is still running
-		for {
-			select {
-			case <-stopped:
-				return
-			case s := <-signals:
-				if s != syscall.SIGHUP {
-					n.log.Warn("cutting what is still running")
-					close(n.cut)
-					<-stopped
-					return
-				}
-			}
-		}
-	})
-	fault = errors.Join(fault, n.shutdown())
-	close(stopped)
-	watch.Wait()
-	return fault
-}
-
-// reported logs what became of a reload.
-func (n *node) reported(err error) {
-	if err != nil {
-		n.log.Error("reload refused; the running configuration stays", "error", err)
-		return
-	}
-	n.log.Info("configuration reloaded", "revision", n.source.Current().Revision)
-}
-
-// lastSpansWithin is how long a collector may take for the last spans.
-const lastSpansWithin = 3 * time.Second
-
-// shutdown stops the stages one after the other, the newest first.
-func (n *node) shutdown() error {
-	for _, s := range slices.Backward(n.stages) {
-		s.stop()
-		<-s.done
-	}
-	last, end := context.WithTimeout(context.Background(), lastSpansWithin)
-	defer end()
-	if err := n.traces.Close(last); err != nil {
-		n.log.Warn("spans lost", "error", err)
-	}
-	for _, c := range n.conns {
-		c.Close()
-	}
-	if n.server != nil {
-		n.server.Shutdown()
-	}
-	var faults []error
-	if n.reader != nil {
-		faults = append(faults, n.reader.Close())
-	}
-	for len(n.faults) > 0 {
-		faults = append(faults, <-n.faults)
-	}
-	return errors.Join(faults...)
 }
 
 // ensureLimits makes the streams of the limits: replicated ones take longer than
