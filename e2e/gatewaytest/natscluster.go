@@ -74,32 +74,57 @@ func (c *NATSCluster) urlOf(string) string { return c.URL() }
 // Leader is the server that leads a stream.
 func (c *NATSCluster) Leader(stream string) *NATS {
 	c.t.Helper()
-	nc, err := nats.Connect(c.URL())
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	ctx, stop := context.WithTimeout(c.t.Context(), startWithin)
-	defer stop()
-	s, err := js.Stream(ctx, stream)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	info := s.CachedInfo()
-	if info.Cluster == nil || len(info.Cluster.Replicas) != len(c.Nodes)-1 {
-		c.t.Fatalf("stream %s is on %+v, want on all servers", stream, info.Cluster)
-	}
+	name := leaderOf(c.t, c.URL(), stream, len(c.Nodes))
 	for _, n := range c.Nodes {
-		if n.opts.ServerName == info.Cluster.Leader {
+		if n.opts.ServerName == name {
 			return n
 		}
 	}
 	c.t.Fatalf("stream %s has no leader", stream)
 	return nil
+}
+
+// leaderOf is the name of the server that leads a stream, which is to be on n.
+func leaderOf(t testing.TB, url, stream string, n int) string {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), startWithin)
+	defer stop()
+	s, err := js.Stream(ctx, stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := s.CachedInfo()
+	if info.Cluster == nil || len(info.Cluster.Replicas) != n-1 {
+		t.Fatalf("stream %s is on %+v, want on all servers", stream, info.Cluster)
+	}
+	return info.Cluster.Leader
+}
+
+// replicates reports whether a stream can be made on three servers.
+func replicates(t testing.TB, url string) bool {
+	nc, err := nats.Connect(url)
+	if err != nil {
+		return false
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return false
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+	defer stop()
+	const name = "READY"
+	_, err = js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: name, Subjects: []string{"ready"}, Replicas: 3, Storage: jetstream.MemoryStorage})
+	return err == nil && js.DeleteStream(ctx, name) == nil
 }
 
 // Await waits until every server has caught up with the others.

@@ -28,9 +28,15 @@ type Process struct {
 // is its whole environment besides HOME and PATH.
 func Start(t testing.TB, name string, env []string, args ...string) *Process {
 	t.Helper()
+	return startProgram(t, os.Getenv(binaryVar), name, env, args...)
+}
+
+// startProgram is Start for any program.
+func startProgram(t testing.TB, path, name string, env []string, args ...string) *Process {
+	t.Helper()
 	dir := t.TempDir()
 	p := &Process{t: t, name: name, out: &output{}, done: make(chan struct{}), Began: time.Now()}
-	p.cmd = exec.Command(os.Getenv(binaryVar), args...)
+	p.cmd = exec.Command(path, args...)
 	p.cmd.Dir = dir
 	p.cmd.Env = append([]string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out

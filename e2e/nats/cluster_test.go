@@ -15,10 +15,12 @@ import (
 func replicated(t *testing.T, u *gatewaytest.Upstream) (*gatewaytest.NATSCluster, *gatewaytest.Cluster, *gatewaytest.Gateway) {
 	t.Helper()
 	n := gatewaytest.StartNATSCluster(t)
-	c := gatewaytest.NewClusterOn(t, n, u, gatewaytest.Setup{Env: []string{"NATS_REPLICAS=3", "BREAKER_FAILURES=1000000",
-		"RATE_LIMIT_REQUESTS_PER_MINUTE=1000000"}}, 2)
+	c := gatewaytest.NewClusterOn(t, n, u, onThree, 2)
 	return n, c, c.AddIngress()
 }
+
+// onThree is a setup for three NATS servers.
+var onThree = gatewaytest.Setup{Env: []string{"NATS_REPLICAS=3", "BREAKER_FAILURES=1000000", "RATE_LIMIT_REQUESTS_PER_MINUTE=1000000"}}
 
 // asked is one request of the load and what came of it.
 type asked struct {

@@ -1,5 +1,5 @@
 // Package nats_test runs the gateway's roles on NATS as in production: with a
-// user for each role, with TLS, and on three servers of which one dies.
+// user for each role, with TLS, and on three servers that die or lose each other.
 package nats_test
 
 import (

@@ -34,10 +34,10 @@ const (
 const (
 	probeEvery    = 250 * time.Millisecond
 	beatEvery     = 500 * time.Millisecond
-	hungAfter     = 2 * time.Second // without a beat, before the client got a byte
-	cutOffAfter   = 4 * time.Second // without a connection: who cannot be reached gives up by itself
-	patience      = 5 * time.Second // without a sign, once it has: longer than whoever reconnects takes to give up
-	pubAckWithin  = 2 * time.Second
+	hungAfter     = 2 * time.Second            // without a beat, before the client got a byte
+	cutOffAfter   = 4 * time.Second            // without a connection: who cannot be reached gives up by itself
+	patience      = 5 * time.Second            // without a sign, once it has: longer than whoever reconnects takes to give up
+	pubAckWithin  = 2*time.Second - probeEvery // looked at every probeEvery: refused within 2 s
 	grantPatience = 5 * time.Second
 	doneWithin    = 20 * time.Millisecond
 	probeToken    = "_p-" // R.<ingress>._p-<worker>: answers to probes

@@ -1,0 +1,178 @@
+package nats_test
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"model-proxy/e2e/gatewaytest"
+	"model-proxy/internal/provider/mock"
+)
+
+// longer makes the tests that wait for something wait as long as it names, in
+// place of what suits a test run.
+const longer = "MODEL_PROXY_E2E_OUTAGE"
+
+// outage is how long NATS is away.
+func outage(t *testing.T) time.Duration {
+	t.Helper()
+	v := os.Getenv(longer)
+	if v == "" {
+		return 10 * time.Second
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		t.Fatalf("%s: %v", longer, err)
+	}
+	return d
+}
+
+// openLong opens streams that go on for a while, over the ingresses in turn.
+func openLong(t *testing.T, over []*gatewaytest.Gateway, n, chunks int) []*gatewaytest.Stream {
+	t.Helper()
+	var long []*gatewaytest.Stream
+	for i := range n {
+		s := over[i%len(over)].MustOpen(t, gatewaytest.Protocols[i%2].Stream("on and on").With("X-Request-Id", "long-"+strconv.Itoa(i), "X-Mock-Chunks", strconv.Itoa(chunks)))
+		s.MustEvents(t, 5)
+		long = append(long, s)
+	}
+	return long
+}
+
+// The server that leads the queue is killed under load, and comes back: streams
+// under way lose nothing, requests wait or are told to come back, and what was
+// admitted has one record, every call one attempt's.
+func TestLeaderKilled(t *testing.T) {
+	t.Parallel()
+	u := gatewaytest.NewUpstream(t, mock.Options{Fault: mock.Fault{TTFT: 20 * time.Millisecond, Delay: 20 * time.Millisecond, Chunks: 20}})
+	n := gatewaytest.StartNATSServers(t)
+	c := gatewaytest.NewClusterOn(t, n, u, onThree, 2)
+	both := []*gatewaytest.Gateway{c.Gateway, c.AddIngress()}
+	long := openLong(t, both, 6, 600)
+	over := make(chan struct{})
+	all := make(chan [][]asked, 1)
+	go func() { all <- load(t, both, 8, over) }()
+	gatewaytest.Await(t, patience, "the load to run", func() bool { return len(u.Requests()) > 60 })
+	leader := n.Leader("REQ")
+	killed := time.Now()
+	leader.Kill()
+	for _, g := range both {
+		gatewaytest.Await(t, patience, "a request to be served without the old leader", func() bool {
+			return g.Do(t, gatewaytest.Protocols[0].Plain("hello").With("X-Request-Id", "probe", "X-Model-Proxy-Timeout-Ms", "2000")).Status == 200
+		})
+	}
+	t.Logf("served again by both ingresses after %v", time.Since(killed).Round(time.Millisecond))
+	for i, s := range long {
+		if got, err := s.Rest(); err != nil || !gatewaytest.Protocols[i%2].Ended(got) {
+			t.Errorf("stream %d: %v, properly ended %t", i, err, gatewaytest.Protocols[i%2].Ended(got))
+		}
+	}
+	leader.Start()
+	close(over)
+	check(t, c, u, <-all)
+}
+
+// An ingress that is with one server on one side, and the other two on the other,
+// says so within two seconds and keeps nothing; an ingress on the other side goes
+// on. When they are together again both serve, and what was refused never runs.
+func TestMinorityPartition(t *testing.T) {
+	t.Parallel()
+	u := gatewaytest.NewUpstream(t, mock.Options{})
+	n := gatewaytest.StartNATSServers(t)
+	alone := n.Servers[0]
+	c := gatewaytest.NewClusterOn(t, n.Without(alone), u, onThree, 2)
+	inside := c.AddIngressAt(alone.URL())
+	p := gatewaytest.Protocols[0]
+	if a := inside.Do(t, p.Plain("before")); a.Status != 200 {
+		t.Fatalf("before: got %d: %s", a.Status, a.Body)
+	}
+	heal := n.Isolate(alone)
+	cut := time.Now()
+	refused := map[string]bool{}
+	for i := 0; time.Since(cut) < 12*time.Second; i++ { // longer than a leader that is alone takes to give up
+		p := gatewaytest.Protocols[i%2]
+		id := "inside-" + strconv.Itoa(i)
+		a := inside.Do(t, p.Plain("inside").With("X-Request-Id", id))
+		refused[id] = true
+		if a.Err != nil || a.Status != 503 || a.Header.Get("Retry-After") == "" || a.Took > 3*time.Second {
+			t.Errorf("inside: got %d, Retry-After %q, %v after %v: %s; want 503 with a time within 2 s", a.Status, a.Header.Get("Retry-After"), a.Err, a.Took, a.Body)
+		}
+		if err := p.CheckError(a.Body); err != nil {
+			t.Error(err)
+		}
+		if a := c.Do(t, p.Plain("outside")); a.Status != 200 && a.Status != 503 || a.Status == 503 && time.Since(cut) > 10*time.Second {
+			t.Errorf("outside, %v after the cut: got %d: %s", time.Since(cut), a.Status, a.Body)
+		}
+	}
+	heal()
+	gatewaytest.Await(t, patience, "the ingress inside to serve again", func() bool { return inside.Do(t, p.Plain("after")).Status == 200 })
+	t.Logf("%d requests refused inside; served again %v after the cut", len(refused), time.Since(cut).Round(time.Millisecond))
+	if a := c.Do(t, p.Plain("after").With("X-Request-Id", "last")); a.Status != 200 {
+		t.Errorf("outside, afterwards: got %d: %s", a.Status, a.Body)
+	}
+	c.AwaitRow(t, "last", patience)
+	for _, row := range c.Requests(t, "") {
+		if refused[row.RequestID] {
+			t.Errorf("%s was refused and has a row: %+v", row.RequestID, row)
+		}
+	}
+	for _, call := range u.Calls() {
+		if strings.Contains(call.Asked, `"inside"`) {
+			t.Errorf("a refused request reached the provider: %s", call.Asked)
+		}
+	}
+}
+
+// All three servers are killed and stay away: new requests are refused at once,
+// streams end with an error event within 5 s, and after the servers' return no
+// record of what was served is missing or there twice.
+func TestEveryServerKilled(t *testing.T) {
+	t.Parallel()
+	u := gatewaytest.NewUpstream(t, mock.Options{Fault: mock.Fault{TTFT: 20 * time.Millisecond, Delay: 20 * time.Millisecond, Chunks: 20}})
+	n := gatewaytest.StartNATSServers(t)
+	c := gatewaytest.NewClusterOn(t, n, u, onThree, 2)
+	both := []*gatewaytest.Gateway{c.Gateway, c.AddIngress()}
+	long := openLong(t, both, 4, 5000)
+	over := make(chan struct{})
+	all := make(chan [][]asked, 1)
+	go func() { all <- load(t, both, 4, over) }()
+	gatewaytest.Await(t, patience, "the load to run", func() bool { return len(u.Requests()) > 60 })
+	killed := time.Now()
+	n.KillAll()
+	for i, s := range long {
+		got, err := s.Rest()
+		if took := time.Since(killed); err != nil || took > 7*time.Second {
+			t.Errorf("stream %d ended after %v with %v; want an error event within 5 s", i, took, err)
+		}
+		if err := gatewaytest.Protocols[i%2].CheckCut(got, u.Sent()[i]); err != nil {
+			t.Errorf("stream %d: %v", i, err)
+		}
+	}
+	t.Logf("from the kill to the last stream's end: %v", time.Since(killed).Round(time.Millisecond))
+	for time.Since(killed) < outage(t) {
+		for i, g := range both {
+			a := g.Do(t, gatewaytest.Protocols[i].Plain("meanwhile"))
+			if a.Status != 503 || a.Header.Get("Retry-After") == "" || a.Took > 3*time.Second {
+				t.Errorf("meanwhile: got %d, Retry-After %q after %v; want 503 with a time within 2 s", a.Status, a.Header.Get("Retry-After"), a.Took)
+			}
+		}
+		<-time.After(200 * time.Millisecond)
+	}
+	n.StartAll()
+	returned := time.Now()
+	for _, g := range both {
+		gatewaytest.Await(t, patience, "a request to be served after the servers' return", func() bool {
+			return g.Do(t, gatewaytest.Protocols[0].Plain("hello").With("X-Request-Id", "probe", "X-Model-Proxy-Timeout-Ms", "2000")).Status == 200
+		})
+	}
+	t.Logf("served again by both ingresses %v after the servers were ready", time.Since(returned).Round(time.Millisecond))
+	close(over)
+	check(t, c, u, <-all)
+	for i := range long {
+		if row := c.AwaitRow(t, "long-"+strconv.Itoa(i), patience); row.Outcome != "incomplete" {
+			t.Errorf("stream %d: got %s, want incomplete", i, row.Outcome)
+		}
+	}
+}
