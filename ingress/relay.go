@@ -20,6 +20,7 @@ const (
 	stalledAfter   = 5 * time.Minute        // a client that takes no byte for so long is cut
 	lingerFor      = 2 * time.Second        // how long a cancelled job's own end is waited for
 	lateFor        = 250 * time.Millisecond // how long a worker's word is waited for that may have taken it meanwhile
+	slowAfter      = 5 * time.Millisecond   // a write that takes longer finds the client behind
 	quickWrite     = 64 << 10               // a plain answer up to this size fits into the connection's buffers
 )
 
@@ -32,6 +33,7 @@ type answer struct {
 	began     bool // an answer byte is out: no other worker may answer any more
 	split     bool // the last byte out is inside an event
 	dirty     bool // there is something to flush
+	slow      bool // the client once took its time for what it was sent
 	bytes     int64
 	chunks    int64
 	ttft      time.Duration
@@ -82,8 +84,26 @@ func (q *request) relay(w http.ResponseWriter, r *http.Request) {
 			timer.Reset(q.untilNextDuty(now))
 			continue
 		}
-		q.call.Wait()
+		q.call.Wait(q.pass)
 	}
+}
+
+// pass writes what has come of the answer on the goroutine of the worker that
+// brought it, while relay waits. It leaves ends, and clients that are slow to
+// take what they are sent, to relay: a worker is not to wait for them.
+func (q *request) pass() (done bool) {
+	if q.slow {
+		return false
+	}
+	began := time.Now()
+	for f, ok := q.call.NextData(); ok; f, ok = q.call.NextData() {
+		if q.call.Commit(f) {
+			q.put(f)
+		}
+	}
+	q.flush()
+	q.slow = q.wrote.Sub(began) > slowAfter
+	return q.clientErr == nil
 }
 
 // untilNextDuty is when the deadline passes or a silent stream wants a sign of life.
@@ -227,7 +247,8 @@ func (q *request) write(data []byte) {
 	now := time.Now()
 	if (q.stream || len(data) > quickWrite) && now.Sub(q.armed) > keepAliveEvery {
 		q.armed = now
-		_ = q.control.SetWriteDeadline(now.Add(stalledAfter)) // every net/http connection has deadlines
+		until := min(stalledAfter, q.job.Deadline.Sub(now)+lingerFor)
+		_ = q.control.SetWriteDeadline(now.Add(until)) // every net/http connection has deadlines
 	}
 	n, err := q.w.Write(data)
 	q.wrote = time.Now()
@@ -310,8 +331,12 @@ func (q *request) leave(outcome usage.Outcome, cause error) {
 		q.status = llm.NewError(llm.ClientGone, "").HTTPStatus(q.protocol)
 	}
 	why := "the client hung up"
-	if errors.Is(cause, os.ErrDeadlineExceeded) {
+	switch {
+	case !errors.Is(cause, os.ErrDeadlineExceeded):
+	case time.Now().Before(q.job.Deadline):
 		why = "the client took no byte for " + stalledAfter.String()
+	default:
+		why = "the client had not taken the answer by the request's deadline"
 	}
 	e := llm.NewError(llm.ClientGone, why)
 	q.disarm()

@@ -27,7 +27,8 @@ const maxGrants = 12
 const maxMoves = 2
 
 // Call is one submitted job, seen from the ingress that holds its client.
-// One goroutine reads it (Ready, Next, Commit, Cancel, Close).
+// One goroutine reads it (Wait, Ready, Next, Commit, Cancel, Close). While it
+// waits, a near worker may read in its place.
 type Call struct {
 	// Fixed at construction.
 	in        *Ingress
@@ -36,6 +37,9 @@ type Call struct {
 	tenant    *tenant
 	published time.Time     // or held back, since it was submitted
 	ready     chan struct{} // capacity 1; never closed
+
+	turn sync.Mutex         // held by who reads: from Submit on, but for Wait, the call's own reader
+	pass func() (done bool) // what a near worker does in the reader's place; guarded by turn
 
 	mu        sync.Mutex // guards the rest
 	place     place
@@ -74,8 +78,41 @@ type asker struct {
 }
 
 // Wait returns when Next may have something, or Wake was called since the last
-// Wait.
-func (c *Call) Wait() { <-c.ready }
+// Wait. Meanwhile a near worker that has handed over a frame may call pass on
+// its own goroutine instead of waking the caller's: what is in Next is then
+// passed on without a change of goroutine (docs/decisions/0014). If pass
+// reports false, Wait returns. Wait(nil) leaves everything to the caller.
+func (c *Call) Wait(pass func() (done bool)) {
+	c.pass = pass
+	c.turn.Unlock()
+	<-c.ready
+	c.turn.Lock()
+}
+
+// arrival is what a frame brought for the reader of its call.
+type arrival byte
+
+const (
+	nothing arrival = iota
+	data            // a piece of the answer, which may be passed on in the reader's place
+	news            // what the reader itself must see to
+)
+
+// arrived sees to what a near worker has handed over. The worker's goroutine
+// holds no lock.
+func (c *Call) arrived(a arrival) {
+	switch {
+	case a == nothing:
+	case a == data && c.turn.TryLock():
+		done := c.pass != nil && c.pass()
+		c.turn.Unlock()
+		if !done {
+			c.Wake()
+		}
+	default: // whoever has the turn looks again
+		c.Wake()
+	}
+}
 
 // Ready is Wait for a select.
 func (c *Call) Ready() <-chan struct{} { return c.ready }
@@ -97,7 +134,22 @@ func (c *Call) Next() (f Frame, ok bool) {
 		c.mu.Unlock()
 		return Frame{}, false
 	}
-	f = c.queue[c.taken]
+	return c.nextUnlock(), true
+}
+
+// NextData is Next for a frame without an end.
+func (c *Call) NextData() (f Frame, ok bool) {
+	c.mu.Lock()
+	if len(c.queue) == 0 || c.queue[c.taken].End != nil {
+		c.mu.Unlock()
+		return Frame{}, false
+	}
+	return c.nextUnlock(), true
+}
+
+// nextUnlock takes the next frame, which there is, and lets go of the lock.
+func (c *Call) nextUnlock() Frame {
+	f := c.queue[c.taken]
 	c.queue[c.taken] = Frame{}
 	if c.taken++; c.taken == len(c.queue) {
 		c.queue, c.taken = c.queue[:0], 0
@@ -107,7 +159,7 @@ func (c *Call) Next() (f Frame, ok bool) {
 	if due { // without the lock: a near worker sends its next frames under its own
 		c.in.credit(worker, f.run, f.seq+1+windowFrames)
 	}
-	return f, true
+	return f
 }
 
 // takenLocked counts f as consumed. It reports whether credit is due for it.
@@ -206,38 +258,39 @@ func (c *Call) finishLocked() {
 	c.moveLocked(placeOver)
 }
 
-// frame takes one message from a worker. It never blocks.
-func (c *Call) frame(msg []byte) {
+// frame takes one message from a worker. It never blocks, and leaves it to the
+// caller to tell the reader.
+func (c *Call) frame(msg []byte) arrival {
 	run, seq, ok := frameIDs(msg)
 	if !ok {
-		return
+		return nothing
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.run == 0 && !c.finished && !slices.Contains(c.gone, run) {
 		if msg[0]&partAccepted == 0 { // the acceptance was lost, with our connection perhaps
 			c.in.wantAll(c.token, run)
-			return
+			return nothing
 		}
 		c.run = run
 		c.next = seq
 	}
 	if run != c.run || c.finished {
 		c.in.refuse(c.token, run)
-		return
+		return nothing
 	}
 	c.lastFrame = time.Now()
 	if seq != c.next {
 		if seq > c.next {
 			c.wantLocked()
 		}
-		return
+		return nothing
 	}
 	f, err := parseFrame(msg)
 	if err != nil {
 		c.failLocked(llm.NewError(llm.BadGateway, "an answer could not be understood on its way").Because(err))
 		c.in.control(c.worker, c.run, []byte{ctlCancel})
-		return
+		return nothing
 	}
 	c.next++
 	if f.End != nil && f.End.Again && c.again.IsZero() {
@@ -245,18 +298,23 @@ func (c *Call) frame(msg []byte) {
 		c.gone = append(c.gone, c.run)
 		c.run, c.again, c.attempts = 0, c.lastFrame.Add(againAfter), f.End.Attempts
 		c.moveLocked(placeAside)
-		return
+		return nothing
 	}
 	c.noteLocked(&f)
+	came := data
+	if f.End != nil {
+		came = news
+	}
 	if f.Accepted && c.cancelled { // it was taken too late to be stopped before
 		c.in.control(c.worker, c.run, []byte{ctlCancel})
-		c.Wake()
+		came = news
+	} else if f.Head == nil && f.End == nil && f.Data == nil {
+		return nothing
 	}
-	if f.Head == nil && f.End == nil && f.Data == nil {
-		return
+	if f.Head != nil || f.End != nil || f.Data != nil {
+		c.queue = append(c.queue, f)
 	}
-	c.queue = append(c.queue, f)
-	c.Wake()
+	return came
 }
 
 // noteLocked keeps what a frame tells of the job's way.

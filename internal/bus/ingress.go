@@ -175,6 +175,7 @@ func (i *Ingress) Submit(job *Job) (*Call, error) {
 	now := time.Now()
 	c := &Call{in: i, job: job, token: strconv.FormatUint(i.tokens.Add(1), 36), tenant: i.gate.tenant(job), published: now, lastFrame: now,
 		ready: make(chan struct{}, 1)}
+	c.turn.Lock()
 	i.calls.put(c)
 	if why := i.gate.full(c); why != "" {
 		c.refused(why)
@@ -235,7 +236,7 @@ func (i *Ingress) receive(m *nats.Msg) {
 	case m.Data[0] == ctlAsk:
 		i.askedToRun(c, m)
 	default:
-		i.frame(c, token, m.Data)
+		i.frameReceived(c, token, m.Data)
 	}
 }
 
@@ -246,20 +247,27 @@ func (i *Ingress) unbundle(data []byte) {
 	for len(r.b) > 0 && r.err == nil {
 		token, frame := r.bytes(), r.bytes()
 		if r.err == nil {
-			i.frame(i.calls.get(string(token)), string(token), bytes.Clone(frame))
+			i.frameReceived(i.calls.get(string(token)), string(token), bytes.Clone(frame))
 		}
 	}
 }
 
+// frameReceived hands a frame off the bus to its call.
+func (i *Ingress) frameReceived(c *Call, token string, msg []byte) {
+	if i.frame(c, token, msg) != nothing {
+		c.Wake()
+	}
+}
+
 // frame hands a frame to its call, nil if there is none any more.
-func (i *Ingress) frame(c *Call, token string, msg []byte) {
+func (i *Ingress) frame(c *Call, token string, msg []byte) arrival {
 	if c != nil {
-		c.frame(msg)
-		return
+		return c.frame(msg)
 	}
 	if run, _, ok := frameIDs(msg); ok {
 		i.refuse(token, run)
 	}
+	return nothing
 }
 
 func (i *Ingress) askedToRun(c *Call, m *nats.Msg) {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -31,8 +32,11 @@ type Run struct {
 	msg *nats.Msg // the queue's message, to be acknowledged
 	old bool      // it may be so old that another worker has it
 	at  *Ingress  // where the frames go if it is near, else nil
+	to  *Call     // likewise; nil too if there is none any more
 	ctx context.Context
 	end context.CancelCauseFunc
+
+	handing atomic.Int64 // since when a near ingress has a frame in hand, in Unix ns; 0 while none has
 
 	wake  chan struct{} // capacity 1; credit, a grant or a part has come; never closed
 	parts chan []byte   // pieces of a large body; never closed
@@ -93,16 +97,18 @@ func (r *Run) Accept(a *Attempt) {
 	if a != nil {
 		buf = appendSection(buf, a.append)
 	}
-	r.putLocked(buf, canWait)
+	h := r.putLocked(buf, canWait)
 	r.mu.Unlock()
+	r.handed(h)
 	r.w.out.send(canWait, message{r.msg.Reply, ackWord})
 }
 
 // Attempt tells that another upstream is about to be called.
 func (r *Run) Attempt(a *Attempt) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.putLocked(appendSection(appendFrameHeader(r.buffer(sectionSize), partAttempt, r.id, r.seq), a.append), canWait)
+	h := r.putLocked(appendSection(appendFrameHeader(r.buffer(sectionSize), partAttempt, r.id, r.seq), a.append), canWait)
+	r.mu.Unlock()
+	r.handed(h)
 }
 
 // Part is what one Send carries; every field may be left out.
@@ -137,28 +143,31 @@ func (r *Run) Send(p Part) error {
 		p = Part{End: p.End}
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.putLocked(r.encodeLocked(p, 0), canWait)
+	h := r.putLocked(r.encodeLocked(p, 0), canWait)
 	r.over = true
+	r.mu.Unlock()
+	r.handed(h)
 	return err
 }
 
 // frame waits for credit and sends one frame.
 func (r *Run) frame(p Part, flags byte) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.behindLocked(len(p.Data)) {
 		r.awaitCreditLocked(len(p.Data))
 	}
 	if r.ctx.Err() != nil {
+		r.mu.Unlock()
 		return context.Cause(r.ctx)
 	}
 	u := canWait
 	if p.Head != nil { // the client has nothing yet
 		u = atOnce
 	}
-	r.putLocked(r.encodeLocked(p, flags), u)
+	h := r.putLocked(r.encodeLocked(p, flags), u)
 	r.over = p.End != nil
+	r.mu.Unlock()
+	r.handed(h)
 	return nil
 }
 
@@ -216,32 +225,34 @@ func (r *Run) encodeLocked(p Part, flags byte) []byte {
 	return buf
 }
 
-// putLocked sends a frame and keeps it until credit covers it.
-func (r *Run) putLocked(buf []byte, u urgency) {
+// putLocked sends a frame and keeps it until credit covers it. What it returns
+// goes to handed once the lock is let go of.
+func (r *Run) putLocked(buf []byte, u urgency) handover {
 	r.kept = append(r.kept, kept{r.seq, buf})
 	r.bytes += len(buf)
 	r.seq++
 	r.sent = time.Now()
 	if r.at != nil {
-		r.handOver(buf)
-		return
+		return handover{r.handOver(buf), r.sent}
 	}
 	r.w.out.send(u, message{r.reply, buf})
+	return handover{}
 }
 
 // sendAgain sends a frame that was sent before.
 func (r *Run) sendAgain(buf []byte) {
 	if r.at != nil {
-		r.handOver(buf)
+		if r.handOver(buf) != nothing {
+			r.to.Wake()
+		}
 		return
 	}
 	r.w.publish(r.reply, buf)
 }
 
 // handOver gives a frame to a near ingress.
-func (r *Run) handOver(buf []byte) {
-	token := r.reply[len(r.at.prefix):]
-	r.at.frame(r.at.calls.get(token), token, buf)
+func (r *Run) handOver(buf []byte) arrival {
+	return r.at.frame(r.to, r.reply[len(r.at.prefix):], buf)
 }
 
 // credit takes a new limit and lets go of what the client has.

@@ -67,25 +67,6 @@ func (w *Worker) ID() string { return w.id }
 // Busy is the number of slots in use.
 func (w *Worker) Busy() int64 { return w.busy.Load() }
 
-// Stalls are answers that wait for their clients.
-type Stalls struct {
-	Now   int64 // at this moment
-	Total int64 // since the start
-}
-
-// Stalls tells how often an upstream had to wait because its client was a whole
-// credit window behind.
-func (w *Worker) Stalls() Stalls { return Stalls{w.stalls.now.Load(), w.stalls.total.Load()} }
-
-type stalls struct{ now, total atomic.Int64 }
-
-// begin counts a stall; what it returns ends it.
-func (s *stalls) begin() (end func()) {
-	s.now.Add(1)
-	s.total.Add(1)
-	return func() { s.now.Add(-1) }
-}
-
 // Run takes jobs until ctx ends; those in flight then have cfg.Drain to finish
 // before they are cancelled. Run returns when all are over.
 func (w *Worker) Run(ctx context.Context) error {
@@ -221,7 +202,9 @@ func (w *Worker) begin(hard context.Context, m *nats.Msg) (*Run, error) {
 	}
 	r := &Run{Delivery: *d, w: w, msg: m, limit: windowFrames, wake: make(chan struct{}, 1), heard: time.Now()}
 	r.old = w.vigil.slept(r.heard)
-	r.at = w.conn.near().ingress(r.Ingress())
+	if r.at = w.conn.near().ingress(r.Ingress()); r.at != nil {
+		r.to = r.at.calls.get(r.reply[len(r.at.prefix):])
+	}
 	if d.bodySize > 0 {
 		r.parts = make(chan []byte, 2*partsAtOnce)
 	}

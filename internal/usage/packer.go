@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	packRecords = 50                    // records in one message, while LOG keeps up
+	packRecords = 200                   // records in one message, while LOG keeps up
 	packMost    = 1000                  // records in one message, while it does not
 	packAge     = 20 * time.Millisecond // how long the first of them waits, likewise
 	growAge     = 80 * time.Millisecond // how much longer it waits at most, while it does not
@@ -35,7 +35,7 @@ type PackerConfig struct {
 }
 
 // Packer carries the entries of one process to LOG. Entries are packed, up to
-// 50 or what 20 ms bring, and published. While several messages are not
+// 200 or what 20 ms bring, and published. While several messages are not
 // confirmed yet, the pack grows instead, for up to 100 ms: each costs LOG a write
 // to disk, so larger ones are what lets it catch up. A message that LOG refuses, or does
 // not confirm within 2 s, goes to the Spool. As long as the Spool holds

@@ -1,0 +1,61 @@
+package bus
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// stallAfter is how long a near client may take for a piece of an answer before
+// the answer counts as waiting for it.
+const stallAfter = 5 * time.Millisecond
+
+// Stalls are answers that wait for their clients.
+type Stalls struct {
+	Now   int64 // at this moment
+	Total int64 // since the start
+}
+
+// Stalls tells how often an upstream had to wait because its client was a whole
+// credit window behind, or near and slow to take what it was sent.
+func (w *Worker) Stalls() Stalls {
+	s := Stalls{w.stalls.now.Load(), w.stalls.total.Load()}
+	late := time.Now().Add(-stallAfter).UnixNano()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.runs {
+		if since := r.handing.Load(); since != 0 && since < late {
+			s.Now++
+			s.Total++
+		}
+	}
+	return s
+}
+
+type stalls struct{ now, total atomic.Int64 }
+
+// begin counts a stall; what it returns ends it.
+func (s *stalls) begin() (end func()) {
+	s.now.Add(1)
+	s.total.Add(1)
+	return func() { s.now.Add(-1) }
+}
+
+// handover is what a near ingress was handed, and when.
+type handover struct {
+	came arrival
+	at   time.Time
+}
+
+// handed lets the ingress see to a frame, which may write to the client. The
+// caller holds no lock.
+func (r *Run) handed(h handover) {
+	if h.came == nothing {
+		return
+	}
+	r.handing.Store(h.at.UnixNano())
+	r.to.arrived(h.came)
+	r.handing.Store(0)
+	if h.came == data && time.Since(h.at) > stallAfter {
+		r.w.stalls.total.Add(1)
+	}
+}
