@@ -267,23 +267,7 @@ func (c *Call) frame(msg []byte) arrival {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.run == 0 && !c.finished && !slices.Contains(c.gone, run) {
-		if msg[0]&partAccepted == 0 { // the acceptance was lost, with our connection perhaps
-			c.in.wantAll(c.token, run)
-			return nothing
-		}
-		c.run = run
-		c.next = seq
-	}
-	if run != c.run || c.finished {
-		c.in.refuse(c.token, run)
-		return nothing
-	}
-	c.lastFrame = time.Now()
-	if seq != c.next {
-		if seq > c.next {
-			c.wantLocked()
-		}
+	if !c.isNextLocked(run, seq, msg[0]) {
 		return nothing
 	}
 	f, err := parseFrame(msg)
@@ -301,20 +285,43 @@ func (c *Call) frame(msg []byte) arrival {
 		return nothing
 	}
 	c.noteLocked(&f)
-	came := data
+	came := nothing
+	if f.Head != nil || f.Data != nil {
+		came = data
+	}
 	if f.End != nil {
 		came = news
+	}
+	if came != nothing {
+		c.queue = append(c.queue, f)
 	}
 	if f.Accepted && c.cancelled { // it was taken too late to be stopped before
 		c.in.control(c.worker, c.run, []byte{ctlCancel})
 		came = news
-	} else if f.Head == nil && f.End == nil && f.Data == nil {
-		return nothing
-	}
-	if f.Head != nil || f.End != nil || f.Data != nil {
-		c.queue = append(c.queue, f)
 	}
 	return came
+}
+
+// isNextLocked reports whether a frame is the one that is wanted next of the
+// run that may answer. Other runs are cancelled, and frames that are missing
+// asked for.
+func (c *Call) isNextLocked(run, seq uint32, parts byte) bool {
+	if c.run == 0 && !c.finished && !slices.Contains(c.gone, run) {
+		if parts&partAccepted == 0 { // the acceptance was lost, with our connection perhaps
+			c.in.wantAll(c.token, run)
+			return false
+		}
+		c.run, c.next = run, seq
+	}
+	if run != c.run || c.finished {
+		c.in.refuse(c.token, run)
+		return false
+	}
+	c.lastFrame = time.Now()
+	if seq > c.next {
+		c.wantLocked()
+	}
+	return seq == c.next
 }
 
 // noteLocked keeps what a frame tells of the job's way.
