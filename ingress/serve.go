@@ -132,7 +132,7 @@ func (q *request) route(w http.ResponseWriter, r *http.Request, mode streamMode,
 		job.Mode = string(convert.ParseMode(v[0]))
 	}
 	if v := r.Header["Traceparent"]; len(v) > 0 { // its id goes into the records also where nothing is traced
-		if _, ok := span.Parent(v[0]); ok {
+		if _, ok := span.Parent(v[0], ""); ok {
 			job.Trace = v[0]
 		}
 	}

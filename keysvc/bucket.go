@@ -72,15 +72,26 @@ func (s *Service) openBucket(ctx context.Context) (jetstream.KeyValue, error) {
 	kv, err := s.js.KeyValue(ctx, Bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		kv, err = s.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: Bucket, Description: "cooldowns of keys, providers and models",
-			Storage: jetstream.MemoryStorage, History: 1, Replicas: s.replicas, LimitMarkerTTL: markerTTL})
+			Storage: jetstream.MemoryStorage, History: 1, Replicas: s.replicas, LimitMarkerTTL: markerTTL, Metadata: bus.Mark()})
 	}
 	if errors.Is(err, jetstream.ErrBucketExists) { // another worker was faster
 		kv, err = s.js.KeyValue(ctx, Bucket)
+	}
+	if err == nil {
+		err = checkVersion(ctx, kv)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", Bucket, err)
 	}
 	return kv, nil
+}
+
+func checkVersion(ctx context.Context, kv jetstream.KeyValue) error {
+	status, err := kv.Status(ctx)
+	if err != nil {
+		return err
+	}
+	return bus.CheckMark(status.Metadata())
 }
 
 // errStale means that the key has another revision than was expected.

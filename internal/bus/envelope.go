@@ -32,6 +32,7 @@ type Job struct {
 	Pool      string
 	Lane      string
 	Trace     string      // traceparent
+	State     string      // tracestate, "" for none
 	Header    http.Header // request headers that may reach an upstream
 	Deadline  time.Time
 	Body      []byte
@@ -51,6 +52,7 @@ func (j *Job) queueBytes() int64 {
 const (
 	jobHeader   = "Mp-Job"
 	traceHeader = "Traceparent"
+	stateHeader = "Tracestate"
 	ttlHeader   = "Nats-TTL"
 	fwdPrefix   = "Mp-Fwd-" // before the name of a forwarded request header
 )
@@ -129,6 +131,9 @@ func (j *Job) message(subject, reply string, delivery, attempts int) *nats.Msg {
 	if j.Trace != "" {
 		m.Header[traceHeader] = []string{j.Trace}
 	}
+	if j.State != "" {
+		m.Header[stateHeader] = []string{j.State}
+	}
 	for name, values := range j.Header {
 		m.Header[fwdPrefix+name] = values
 	}
@@ -147,11 +152,15 @@ func escape(s string) string {
 	return s
 }
 
-// parseDelivery reads an envelope. The body shares m's memory.
+// parseDelivery reads an envelope. The body shares m's memory. With ErrVersion it
+// returns what it has understood.
 func parseDelivery(m *nats.Msg) (*Delivery, error) {
 	d := &Delivery{Job: Job{Body: m.Data, Lane: laneOf(m.Subject)}}
 	if v := m.Header[traceHeader]; len(v) > 0 {
 		d.Trace = v[0]
+	}
+	if v := m.Header[stateHeader]; len(v) > 0 {
+		d.State = v[0]
 	}
 	line := ""
 	if v := m.Header[jobHeader]; len(v) > 0 {
@@ -202,7 +211,7 @@ func parseDelivery(m *nats.Msg) (*Delivery, error) {
 		}
 	}
 	if version != Version {
-		return nil, fmt.Errorf("%w: %d, this is %d", ErrVersion, version, Version)
+		return d, fmt.Errorf("%w: the job's is %d, this worker's is %d", ErrVersion, version, Version)
 	}
 	if d.ID == "" || d.reply == "" || d.Number < 1 {
 		return nil, errors.New("job without an id, a reply subject or a delivery number")

@@ -159,8 +159,7 @@ func (p *puller) receive(hard context.Context, m *nats.Msg) {
 	p.s.taken(p, pendingIn(m.Reply))
 	r, err := w.begin(hard, m)
 	if err != nil {
-		w.cfg.Log.Error("a job cannot be read", "error", err)
-		w.publish(m.Reply, []byte("+TERM"))
+		w.decline(m, err)
 		w.release()
 		p.s.offer()
 		return

@@ -36,7 +36,7 @@ func (c *Conn) ensure(ctx context.Context) error {
 	// crash new ones come before those that the dead sink held.
 	_, err := c.js.CreateOrUpdateConsumer(ctx, logStream, jetstream.ConsumerConfig{
 		Durable: logConsumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 5 * time.Second,
-		MaxAckPending: -1, MaxDeliver: -1, Metadata: versionMark(),
+		MaxAckPending: -1, MaxDeliver: -1, Metadata: Mark(),
 	})
 	if err != nil {
 		return fmt.Errorf("consumer %s of %s: %w", logConsumer, logStream, err)
@@ -44,15 +44,25 @@ func (c *Conn) ensure(ctx context.Context) error {
 	return nil
 }
 
-// versionMark is what everything made on the server carries.
-func versionMark() map[string]string { return map[string]string{versionKey: strconv.Itoa(Version)} }
+// Mark is the metadata that everything made on the server carries.
+func Mark() map[string]string { return map[string]string{versionKey: strconv.Itoa(Version)} }
+
+// CheckMark returns an error that wraps ErrVersion if a stream's or bucket's
+// metadata says that a newer version of the bus has made it. One without a mark is
+// as old as can be.
+func CheckMark(metadata map[string]string) error {
+	if v, _ := strconv.Atoi(metadata[versionKey]); v > Version {
+		return fmt.Errorf("%w: it was made by version %d of the bus, this is %d: upgrade this process", ErrVersion, v, Version)
+	}
+	return nil
+}
 
 func (c *Conn) reqConfig() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: reqStream, Subjects: []string{"req.>"}, Storage: jetstream.MemoryStorage, Retention: jetstream.WorkQueuePolicy,
 		Discard: jetstream.DiscardNew, DiscardNewPerSubject: true, MaxMsgsPerSubject: c.cfg.QueueMaxPerClient,
 		MaxMsgs: c.cfg.QueueMaxRequests, MaxBytes: c.cfg.QueueMaxBytes, AllowMsgTTL: true, Duplicates: dedupWindow,
-		Replicas: max(1, c.cfg.Replicas), Metadata: versionMark(),
+		Replicas: max(1, c.cfg.Replicas), Metadata: Mark(),
 	}
 }
 
@@ -60,7 +70,7 @@ func (c *Conn) logConfig() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: logStream, Subjects: []string{"log.>"}, Storage: jetstream.FileStorage, Retention: jetstream.InterestPolicy,
 		Discard: jetstream.DiscardNew, MaxBytes: c.cfg.LogMaxBytes, Duplicates: 2 * time.Minute,
-		Replicas: max(1, c.cfg.Replicas), Metadata: versionMark(),
+		Replicas: max(1, c.cfg.Replicas), Metadata: Mark(),
 	}
 }
 
@@ -73,8 +83,8 @@ func (c *Conn) ensureStream(ctx context.Context, want jetstream.StreamConfig) er
 	if err != nil {
 		return err
 	}
-	if v, _ := strconv.Atoi(have.CachedInfo().Config.Metadata[versionKey]); v > Version {
-		return fmt.Errorf("%w: it was made by version %d of the bus, this is %d: upgrade this process", ErrVersion, v, Version)
+	if err := CheckMark(have.CachedInfo().Config.Metadata); err != nil {
+		return err
 	}
 	_, err = c.js.UpdateStream(ctx, want)
 	return err
@@ -88,7 +98,7 @@ func (c *Conn) ensureConsumer(ctx context.Context, pool, lane string) error {
 	_, err := c.js.CreateOrUpdateConsumer(ctx, reqStream, jetstream.ConsumerConfig{
 		Durable: consumerName(pool, lane), FilterSubject: "req." + Token(pool) + "." + lane + ".*",
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: maxDeliver,
-		MaxAckPending: -1, MaxWaiting: 16384, Metadata: versionMark(),
+		MaxAckPending: -1, MaxWaiting: 16384, Metadata: Mark(),
 	})
 	if err != nil {
 		return fmt.Errorf("consumer %s of %s: %w", consumerName(pool, lane), reqStream, err)

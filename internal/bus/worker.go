@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"model-proxy/internal/llm"
 )
 
 // WorkerConfig is what the workers' side of the bus asks of its owner.
@@ -216,6 +218,20 @@ func (w *Worker) begin(hard context.Context, m *nats.Msg) (*Run, error) {
 	w.runs[r.id] = r
 	w.mu.Unlock()
 	return r, nil
+}
+
+// decline ends a job that cannot be read, for its ingress too where the envelope
+// tells of one: that waits for its deadline otherwise. What frames look like has
+// not changed since the first version.
+func (w *Worker) decline(m *nats.Msg, cause error) {
+	w.cfg.Log.Error("a job cannot be read", "error", cause)
+	if d, err := parseDelivery(m); errors.Is(err, ErrVersion) && d.reply != "" {
+		e := llm.NewError(llm.Unavailable, "the gateway's parts are of different versions: "+err.Error())
+		buf := appendFrameHeader(nil, partAccepted|partEnd, rand.Uint32(), 0)
+		buf = appendString(buf, w.id)
+		w.publish(d.reply, appendSection(buf, (&End{Err: e, Attempts: d.Attempts}).append))
+	}
+	w.publish(m.Reply, []byte("+TERM"))
 }
 
 // serve runs one job from its message to its end.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"model-proxy/internal/bus"
 )
 
 // Names on the bus.
@@ -48,16 +50,23 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, replicas int) er
 }
 
 func ensure(ctx context.Context, js jetstream.JetStream, replicas int) (jetstream.KeyValue, error) {
+	for _, name := range []string{countStream, "KV_" + slotBucket} {
+		if have, err := js.Stream(ctx, name); err == nil { // else it is made, or the error comes again
+			if err := bus.CheckMark(have.CachedInfo().Config.Metadata); err != nil {
+				return nil, fmt.Errorf("stream %s: %w", name, err)
+			}
+		}
+	}
 	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: countStream, Subjects: []string{"rl.*.*.*"}, AllowMsgCounter: true,
 		Storage: jetstream.MemoryStorage, MaxMsgsPerSubject: 1, MaxAge: keepCount,
-		Replicas: max(1, replicas),
+		Replicas: max(1, replicas), Metadata: bus.Mark(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", countStream, err)
 	}
 	kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: slotBucket, History: 1, TTL: keepSlots, Storage: jetstream.MemoryStorage, Replicas: max(1, replicas),
+		Bucket: slotBucket, History: 1, TTL: keepSlots, Storage: jetstream.MemoryStorage, Replicas: max(1, replicas), Metadata: bus.Mark(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", slotBucket, err)

@@ -24,7 +24,7 @@ func (t *Tracer) Process(d *bus.Delivery, worker string, taken time.Time) *Proce
 	if t == nil {
 		return nil
 	}
-	parent, _ := Parent(d.Trace)
+	parent, _ := Parent(d.Trace, d.State)
 	if !parent.IsSampled() {
 		return nil
 	}

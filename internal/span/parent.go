@@ -9,12 +9,18 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Parent reads a traceparent (W3C Trace Context); ok is false if it is not one.
-func Parent(header string) (c trace.SpanContext, ok bool) {
+// Parent reads a traceparent and the tracestate that came with it (W3C Trace
+// Context); ok is false if the first is not one. A tracestate that is not one, or
+// "", is left out.
+func Parent(header, state string) (c trace.SpanContext, ok bool) {
 	if header == "" {
 		return c, false
 	}
-	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": header})
+	carrier := propagation.MapCarrier{"traceparent": header}
+	if state != "" {
+		carrier["tracestate"] = state
+	}
+	ctx := propagation.TraceContext{}.Extract(context.Background(), carrier)
 	c = trace.SpanContextFromContext(ctx)
 	return c, c.IsValid()
 }

@@ -5,6 +5,11 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
+
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+
+	"model-proxy/internal/bus"
 )
 
 func TestParent(t *testing.T) {
@@ -22,7 +27,7 @@ func TestParent(t *testing.T) {
 		{"a-b-c-d", false},
 		{"", false},
 	} {
-		got, ok := Parent(c.header)
+		got, ok := Parent(c.header, "")
 		if ok != c.want {
 			t.Errorf("Parent(%q): %v, want %v", c.header, ok, c.want)
 			continue
@@ -46,6 +51,27 @@ func TestLogAttr(t *testing.T) {
 		slog.New(slog.NewTextHandler(&out, nil)).Info("m", LogAttr(c.parent))
 		if !strings.Contains(out.String(), c.want) {
 			t.Errorf("with %q: got %s, want %q", c.parent, out.String(), c.want)
+		}
+	}
+}
+
+// What other vendors keep in a trace goes with it, through the queue too; what is
+// not in their form is left out.
+func TestTraceStateGoesOn(t *testing.T) {
+	for state, want := range map[string]string{"vendor=1,other=a:b": "vendor=1,other=a:b", "": "", "no state": ""} {
+		tracer, spans := keeper(sdk.AlwaysSample())
+		r := asked(clientsTrace)
+		r.Header.Set("Tracestate", state)
+		job := &bus.Job{Trace: clientsTrace}
+		tracer.Request(r, time.Now()).Publish(job).End(nil)
+		tracer.Process(&bus.Delivery{Job: *job}, "w-1", time.Now()).End()
+		if job.State != want {
+			t.Errorf("tracestate %q: the job has %q, want %q", state, job.State, want)
+		}
+		for _, s := range spans() {
+			if got := s.SpanContext.TraceState().String(); got != want {
+				t.Errorf("tracestate %q: %s has %q, want %q", state, s.Name, got, want)
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package span
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -27,7 +28,7 @@ func (t *Tracer) Request(r *http.Request, came time.Time) *Request {
 	if t == nil {
 		return nil
 	}
-	parent, _ := Parent(r.Header.Get("Traceparent"))
+	parent, _ := Parent(r.Header.Get("Traceparent"), strings.Join(r.Header["Tracestate"], ","))
 	q := &Request{t, t.start(parent, r.Method+" "+r.URL.Path, trace.SpanKindServer, came)}
 	if q.span.IsRecording() {
 		scheme := "http"
@@ -111,7 +112,7 @@ func (q *Request) Publish(j *bus.Job) *Publication {
 		return nil
 	}
 	s := q.t.start(own, "publish "+destination(j), trace.SpanKindProducer, time.Now())
-	j.Trace = text(s.SpanContext())
+	j.Trace, j.State = text(s.SpanContext()), s.SpanContext().TraceState().String()
 	s.SetAttributes(append(queue(j, "publish", "send"), ownLane.String(j.Lane))...)
 	return &Publication{s}
 }
@@ -142,7 +143,7 @@ func (t *Tracer) Lost(l bus.Loss, vendor string) {
 	if t == nil {
 		return
 	}
-	parent, _ := Parent(l.Job.Trace)
+	parent, _ := Parent(l.Job.Trace, l.Job.State)
 	if !parent.IsSampled() {
 		return
 	}

@@ -178,7 +178,7 @@ func TestNotSampled(t *testing.T) {
 		}
 		job := &bus.Job{Trace: c.header}
 		tracer.Request(asked(c.header), time.Now()).Publish(job)
-		if parent, _ := Parent(job.Trace); TraceID(job.Trace) != TraceID(c.header) || parent.IsSampled() {
+		if parent, _ := Parent(job.Trace, ""); TraceID(job.Trace) != TraceID(c.header) || parent.IsSampled() {
 			t.Errorf("%s: job has %q, want the trace of %q, not sampled", c.name, job.Trace, c.header)
 		}
 	}
