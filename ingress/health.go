@@ -9,6 +9,7 @@ import (
 	"github.com/julienschmidt/httprouter"
 
 	"model-proxy/config"
+	"model-proxy/internal/bus"
 )
 
 // Health of one component.
@@ -23,6 +24,9 @@ const (
 	Degraded  = "degraded" // it serves, but not all of it
 	Unhealthy = "unhealthy"
 )
+
+// manyWaiting is how many messages of the log say that the sink is behind.
+const manyWaiting = 100_000
 
 // firstBeats is how long after the start every worker has been heard.
 const firstBeats = 2 * time.Second
@@ -101,6 +105,7 @@ func (s *Server) components(ctx context.Context, snap *config.Snapshot) map[stri
 	if err != nil {
 		out["queue"] = Health{Status: Unhealthy, Detail: "JetStream does not answer"}
 	}
+	out["streams"], out["store"] = s.streamHealth(ctx)
 	workers := s.bus.Workers()
 	out["workers"] = Health{Status: Healthy, Detail: map[string]any{"seen": workers}}
 	if workers == 0 {
@@ -123,6 +128,25 @@ func (s *Server) components(ctx context.Context, snap *config.Snapshot) map[stri
 		maps.Copy(out, s.cfg.Components(ctx))
 	}
 	return out
+}
+
+// streamHealth tells of the streams, and of the store as far as it shows there:
+// what the log holds waits for the sink. A process with a sink knows better.
+func (s *Server) streamHealth(ctx context.Context) (streams, store Health) {
+	states, err := s.cfg.Conn.Streams(ctx)
+	streams = Health{Status: Healthy, Detail: states}
+	if err != nil {
+		streams = Health{Status: Unhealthy, Detail: "JetStream does not answer, or a stream is missing"}
+	}
+	log := states[bus.LogStream]
+	store = Health{Status: Healthy, Detail: map[string]any{"waiting": log.Messages}}
+	if log.Messages > manyWaiting {
+		store.Status = Degraded
+	}
+	if log.MaxBytes > 0 && log.Bytes > log.MaxBytes/10*9 {
+		streams.Status = Degraded // full, it refuses records, which then go to the spools
+	}
+	return streams, store
 }
 
 func faults(snap *config.Snapshot) []string {

@@ -132,7 +132,7 @@ func startRefusing(t *testing.T) string {
 func TestStatus(t *testing.T) {
 	g := startGateway(t)
 	gatewaytest.Await(t, 10*time.Second, "a healthy gateway", func() bool { return g.cmd(t, "status", "--data", g.data).code == exitOK })
-	g.cmd(t, "status", "--data", g.data).want(t, exitOK, "✓ ok, configuration ", "✓ queue", "✓ store", "sim-openai (keys: 2, usable: 2)")
+	g.cmd(t, "status", "--data", g.data).want(t, exitOK, "✓ ok, configuration ", "✓ queue", "✓ store", "LOG (bytes: 0, max bytes: 10737418240, messages: 0)", "sim-openai (keys: 2, usable: 2)")
 	g.cmd(t, "status", "--endpoint", g.url).want(t, exitOK, "✓ ok, configuration ", "✓ nats")
 	var report struct {
 		Status     string
@@ -141,6 +141,11 @@ func TestStatus(t *testing.T) {
 	r := g.cmd(t, "status", "--endpoint", g.url+"/", "--format", "json")
 	if err := json.Unmarshal([]byte(r.out), &report); err != nil || report.Status != "ok" || len(report.Components) < 7 {
 		t.Errorf("got %+v, %v; want seven components", report, err)
+	}
+	for _, name := range []string{"nats", "streams", "queue", "workers", "providers", "models", "config", "records", "store"} {
+		if report.Components[name] == nil {
+			t.Errorf("no component %s in %v", name, report.Components)
+		}
 	}
 	g.cmd(t, "status", "--endpoint", g.url, "--key", "wrong").want(t, exitFailure, "does not accept the key")
 	command(t, nil, "status", "--endpoint", g.url).want(t, exitOK, "✓ ok")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -163,7 +164,9 @@ func plain(detail any) string {
 		return fmt.Sprint(detail)
 	}
 	var v any
-	_ = json.Unmarshal(raw, &v) // it has just been written
+	exact := json.NewDecoder(bytes.NewReader(raw))
+	exact.UseNumber()
+	_ = exact.Decode(&v) // it has just been written
 	return words(v)
 }
 

@@ -14,7 +14,7 @@ import (
 // and limit.
 const (
 	reqStream = "REQ"
-	logStream = "LOG"
+	LogStream = "LOG" // the records that wait for the sink
 
 	logConsumer = "sink"
 	ackWait     = time.Second
@@ -34,12 +34,12 @@ func (c *Conn) ensure(ctx context.Context) error {
 	// The sink's consumer stands from the first record on: LOG keeps only what
 	// somebody is interested in. Each message is acknowledged by itself: after a
 	// crash new ones come before those that the dead sink held.
-	_, err := c.js.CreateOrUpdateConsumer(ctx, logStream, jetstream.ConsumerConfig{
+	_, err := c.js.CreateOrUpdateConsumer(ctx, LogStream, jetstream.ConsumerConfig{
 		Durable: logConsumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 5 * time.Second,
 		MaxAckPending: -1, MaxDeliver: -1, Metadata: Mark(),
 	})
 	if err != nil {
-		return fmt.Errorf("consumer %s of %s: %w", logConsumer, logStream, err)
+		return fmt.Errorf("consumer %s of %s: %w", logConsumer, LogStream, err)
 	}
 	return nil
 }
@@ -68,7 +68,7 @@ func (c *Conn) reqConfig() jetstream.StreamConfig {
 
 func (c *Conn) logConfig() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name: logStream, Subjects: []string{"log.>"}, Storage: jetstream.FileStorage, Retention: jetstream.InterestPolicy,
+		Name: LogStream, Subjects: []string{"log.>"}, Storage: jetstream.FileStorage, Retention: jetstream.InterestPolicy,
 		Discard: jetstream.DiscardNew, MaxBytes: c.cfg.LogMaxBytes, Duplicates: 2 * time.Minute,
 		Replicas: max(1, c.cfg.Replicas), Metadata: Mark(),
 	}
@@ -108,7 +108,29 @@ func (c *Conn) ensureConsumer(ctx context.Context, pool, lane string) error {
 
 // LogConsumer is the sink's durable consumer of LOG.
 func (c *Conn) LogConsumer(ctx context.Context) (jetstream.Consumer, error) {
-	return c.js.Consumer(ctx, logStream, logConsumer)
+	return c.js.Consumer(ctx, LogStream, logConsumer)
+}
+
+// StreamState is what one stream holds.
+type StreamState struct {
+	Messages int64 `json:"messages"`
+	Bytes    int64 `json:"bytes"`
+	MaxBytes int64 `json:"max_bytes"` // it refuses more
+}
+
+// Streams asks the server what the streams hold, by their names. A message of
+// LogStream is up to 50 records that no store has taken yet.
+func (c *Conn) Streams(ctx context.Context) (map[string]StreamState, error) {
+	all := map[string]StreamState{}
+	for _, name := range [...]string{reqStream, LogStream} {
+		s, err := c.js.Stream(ctx, name)
+		if err != nil {
+			return all, fmt.Errorf("stream %s: %w", name, err)
+		}
+		info := s.CachedInfo()
+		all[name] = StreamState{int64(info.State.Msgs), int64(info.State.Bytes), info.Config.MaxBytes}
+	}
+	return all, nil
 }
 
 // forget takes a job out of the queue, unless that is gone.

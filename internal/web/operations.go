@@ -66,7 +66,7 @@ var operations = map[string]operation{
 	"/health": {tag: "Health", summary: "Is this process ready?", answer: "Health", unavailable: "Health",
 		description: "Asks nobody else and is never rate limited. 503 while it drains or has lost the queue."},
 	"/health/detailed": {tag: "Health", summary: "How is every component?", access: eitherKey, answer: "HealthReport", unavailable: "HealthReport",
-		description: "NATS, the queue, workers, providers' keys, models, configuration and records, each with its own status. 503 if one is unhealthy."},
+		description: "NATS, its streams, the queue, workers, providers' keys, models, configuration, records and their store, each with its own status. 503 if one is unhealthy."},
 	"/metrics": {tag: "Health", summary: "Metrics in Prometheus's text format"},
 	"/admin/usage": {tag: "Administration", summary: "Sum up who used what", access: adminKey, answer: "UsageList",
 		parameters: []string{"by", "since"}},
