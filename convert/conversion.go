@@ -135,6 +135,9 @@ func (x *Exchange) convertRequest() ([]byte, error) {
 	c.legacy = r.Choice.Legacy
 	c.signatures = r.Signatures
 	c.prompt = promptTokens(r)
+	if err := c.fetched(r); err != nil {
+		return nil, err
+	}
 	c.vendorTools(r)
 	c.speakers(r)
 	body := c.target.buildRequest(c, r)

@@ -42,7 +42,8 @@ type Input struct {
 	Model     string // as the client asked
 	Mode      Mode
 	RequestID string
-	Created   int64 // Unix seconds for answers that must carry a time; 0 is allowed
+	Created   int64           // Unix seconds for answers that must carry a time; 0 is allowed
+	Files     map[string]File // by address; what NeedsFiles has asked for
 }
 
 // Target is the route that was chosen for it.
@@ -83,7 +84,8 @@ type Exchange struct {
 }
 
 // New prepares the request for the target. The error is a *llm.Error that
-// refuses the request in words the client can act on, before any call.
+// refuses the request in words the client can act on, before any call, or a
+// *NeedsFiles.
 func New(in Input, t Target) (*Exchange, error) {
 	x := &Exchange{in: in, target: t}
 	var err error

@@ -136,7 +136,7 @@ func TestRepeatedEventsAreConvertedAlike(t *testing.T) {
 			if client == upstream {
 				continue
 			}
-			for range 300 {
+			for range 100 {
 				warm, cold := exchangeOf(t, client, upstream).Stream(), exchangeOf(t, client, upstream).Stream()
 				var told []string
 				for range 12 {

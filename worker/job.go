@@ -37,6 +37,7 @@ type job struct {
 
 	x      *convert.Exchange // of the newest attempt that got as far as one
 	warned int               // how many of its warnings the head has told
+	files  map[string]convert.File
 }
 
 // serve makes attempts until the job is over.

@@ -13,6 +13,7 @@ import (
 	"github.com/anthropics/anthropic-sdk-go/option"
 
 	"model-proxy/e2e/gatewaytest"
+	"model-proxy/internal/provider/mock"
 )
 
 // A hint that the model turns out not to take costs a second call, not the
@@ -77,5 +78,22 @@ func TestWarningsComeWithEveryAnswer(t *testing.T) {
 	row := g.AwaitRow(t, "lost-citation", 5*time.Second)
 	if want := []string{`dropped;param="content.annotations"`}; !slices.Equal(row.Warnings, want) {
 		t.Errorf("warnings in the record: got %q, want %q", row.Warnings, want)
+	}
+}
+
+// Where the operator lets files be fetched, an address that is not the public
+// internet's is refused before anything is connected to.
+func TestFilesAreFetchedFromOutsideOnly(t *testing.T) {
+	u := gatewaytest.NewUpstream(t, mock.Options{})
+	setup := gatewaytest.EachProtocol(u.URL)
+	setup.Files["providers/e2e-openai.json"]["quirks"] = gatewaytest.JSON{"fetch_files": true}
+	g := &gateway{gatewaytest.Run(t, u, setup), u}
+	inside := "https" + strings.TrimPrefix(u.URL, "http") + "/a.pdf"
+	got := g.Do(t, gatewaytest.Request{Path: "/v1/messages", Body: `{"model":"e2e-openai","max_tokens":9,"messages":[{"role":"user","content":[{"type":"document","source":{"type":"url","url":"` + inside + `"}}]}]}`})
+	if got.Status != http.StatusBadRequest || !strings.Contains(got.Body, "messages[0].content[0]") || !strings.Contains(got.Body, "public internet") {
+		t.Errorf("got %d %s, want 400 that names the document", got.Status, got.Body)
+	}
+	if n := len(u.Requests()); n != 0 {
+		t.Errorf("upstream: got %d requests, want none", n)
 	}
 }

@@ -41,6 +41,7 @@ type Quirks struct {
 	ReasoningReplay           string   `json:"reasoning_replay,omitempty"` // required | allowed | forbidden
 	PrefixField               string   `json:"prefix_field,omitempty"`     // prefix | continue_final_message | none
 	CacheControlPassthrough   bool     `json:"cache_control_passthrough,omitempty"`
+	FetchFiles                bool     `json:"fetch_files,omitempty"`       // images and PDFs given by address are fetched where the model takes no addresses
 	ReasoningFields           string   `json:"reasoning_fields,omitempty"`  // where Chat Completions clients are shown thinking: both | content | details | none
 	MidSystem                 string   `json:"mid_system,omitempty"`        // hoist: system messages amid the conversation join those at its head
 	NamePrefix                bool     `json:"name_prefix,omitempty"`       // a message's name goes before its text where the target has no field for it

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/netip"
 	"net/url"
 	"sync"
 	"time"
@@ -44,13 +45,17 @@ type Options struct {
 	TLS *tls.Config
 	// MaxEvent is the longest event accepted, in bytes; 0 means DefaultMaxEvent.
 	MaxEvent int
+	// Reach says which addresses FetchFile may connect to; nil means those of
+	// the public internet.
+	Reach func(netip.AddrPort) bool
 }
 
 // Client makes calls and keeps their connections for later ones. A process
 // needs one; it is safe for concurrent use.
 type Client struct {
 	transport *http.Transport
-	readers   sync.Pool // of *reader
+	files     *http.Transport // of FetchFile
+	readers   sync.Pool       // of *reader
 	maxEvent  int
 }
 
@@ -68,6 +73,9 @@ func New(o Options) *Client {
 	}
 	if conf.ClientSessionCache == nil {
 		conf.ClientSessionCache = tls.NewLRUClientSessionCache(256)
+	}
+	if o.Reach == nil {
+		o.Reach = public
 	}
 	dialer := &net.Dialer{Timeout: dialLimit, KeepAlive: 30 * time.Second}
 	return &Client{
@@ -87,13 +95,17 @@ func New(o Options) *Client {
 				MaxReceiveBufferPerStream: streamWindow,
 			},
 		},
+		files:    fileTransport(conf.Clone(), o.Reach),
 		readers:  sync.Pool{New: func() any { return newReader() }},
 		maxEvent: o.MaxEvent,
 	}
 }
 
 // Close closes the connections that no call uses.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.transport.CloseIdleConnections()
+	c.files.CloseIdleConnections()
+}
 
 // Do sends one request and returns once the answer's head has come, whatever
 // its status; redirects are answers like any other. The caller closes the
