@@ -75,20 +75,30 @@ func (q *request) record(outcome usage.Outcome, e *llm.Error) *usage.Request {
 	return rec
 }
 
-// recordLoss reports an attempt whose worker is gone.
+// recordLoss reports an attempt whose worker is gone, and those before it: the
+// worker may have died before it had told of their ends. What it has told counts.
 func (s *Server) recordLoss(l bus.Loss) {
-	a := &usage.Attempt{JobID: l.Job.ID, Attempt: l.Number, Time: usage.At(l.Begun), RequestID: l.Job.RequestID,
-		Delivery: l.Delivery, Outcome: usage.WorkerLost, ErrorType: string(usage.WorkerLost),
-		ErrorMessage: "no sign of the worker that had taken the job", TotalMS: usage.MS(time.Since(l.Begun)), WorkerID: l.Worker}
-	a.UsageSource = llm.UsageNone
-	if k := l.Attempt; k != nil {
-		a.Provider, a.UpstreamModel, a.RouteID, a.KeyFP, a.UpstreamProtocol = k.Provider, k.UpstreamModel, k.RouteID, k.KeyFP, k.UpstreamProtocol
+	for _, k := range l.Earlier {
+		s.recordLost(l, k.Number, k)
 	}
-	s.records.Add(usage.Entry{Kind: usage.KindLost, Ingress: s.ID(), Left: time.Until(l.Job.Deadline), Attempt: a})
+	a := s.recordLost(l, l.Number, l.Attempt)
 	vendor := ""
 	if p := s.cfg.Snapshot().Providers[a.Provider]; p != nil {
 		vendor = p.Vendor
 	}
 	s.cfg.Tracer.Lost(l, vendor)
 	s.cfg.Log.Warn("worker lost", "worker", l.Worker, "request_id", l.Job.RequestID, span.LogAttr(l.Job.Trace), "attempt", l.Number)
+}
+
+// recordLost records one of a loss's attempts, of which k is known.
+func (s *Server) recordLost(l bus.Loss, number int, k *bus.Attempt) *usage.Attempt {
+	a := &usage.Attempt{JobID: l.Job.ID, Attempt: number, Time: usage.At(l.Begun), RequestID: l.Job.RequestID,
+		Delivery: l.Delivery, Outcome: usage.WorkerLost, ErrorType: string(usage.WorkerLost),
+		ErrorMessage: "no sign of the worker that had taken the job", TotalMS: usage.MS(time.Since(l.Begun)), WorkerID: l.Worker}
+	a.UsageSource = llm.UsageNone
+	if k != nil {
+		a.Provider, a.UpstreamModel, a.RouteID, a.KeyFP, a.UpstreamProtocol = k.Provider, k.UpstreamModel, k.RouteID, k.KeyFP, k.UpstreamProtocol
+	}
+	s.records.Add(usage.Entry{Kind: usage.KindLost, Ingress: s.ID(), Left: time.Until(l.Job.Deadline), Attempt: a})
+	return a
 }

@@ -192,17 +192,19 @@ func (t *tracker) finishAttempt(e *usage.Entry, now time.Time) {
 
 // lose closes what a lost worker had open. The ingress may not know how far
 // its worker had come, so the entry stands for every open attempt of the
-// delivery; if there is none, the attempt it names never dialled.
+// delivery. The attempt it names gets a row in any case: its worker may have died
+// before it could say anything.
 func (t *tracker) lose(e *usage.Entry, now time.Time) {
 	j := t.job(e.Attempt.JobID, e, now)
 	j.know(e)
+	named := j.knows(e.Attempt.Attempt)
 	var lost []*usage.Attempt
 	for _, o := range j.open {
 		if o.Attempt.Attempt == e.Attempt.Attempt || o.Attempt.Delivery == e.Attempt.Delivery {
 			lost = append(lost, merge(o.Attempt, e.Attempt))
 		}
 	}
-	if lost == nil {
+	if lost == nil || !named {
 		a := *e.Attempt
 		a.Outcome = usage.WorkerLost
 		lost = append(lost, &a)

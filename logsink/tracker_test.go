@@ -419,3 +419,16 @@ func TestStoppedSinkLeavesNothingInLog(t *testing.T) {
 		s.stop()
 	})
 }
+
+// A worker that had told of nothing but its newest attempt when it died is known
+// by its ingress to have made those before.
+func TestLostWorkerMadeAttemptsBefore(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		s.send("w", attempt1(usage.KindStarted, "a", 2, ""), attempt1(usage.KindFinished, "b", 1, usage.Error))
+		for _, job := range []string{"a", "b", "c"} {
+			s.send("i", attempt1(usage.KindLost, job, 1, usage.WorkerLost), attempt1(usage.KindLost, job, 2, usage.WorkerLost), requestEntry(job, usage.Error))
+		}
+		time.Sleep(time.Second)
+		s.want("a/1:worker_lost a/2:worker_lost a:error/ b/1:error b/2:worker_lost b:error/ c/1:worker_lost c/2:worker_lost c:error/", "")
+	})
+}

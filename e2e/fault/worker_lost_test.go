@@ -176,3 +176,31 @@ func checkBroken(t *testing.T, g *gatewaytest.Gateway, id string, outcomes ...st
 		t.Errorf("attempt: got %s, want one of %v", a[0].Outcome, outcomes)
 	}
 }
+
+// A worker that is killed just after it went on from a failed call to the next has
+// had no time to record the first: both calls have their rows all the same.
+func TestWorkerKilledAfterFailover(t *testing.T) {
+	t.Parallel()
+	u := gatewaytest.NewUpstream(t, mock.Options{})
+	u.Script(func(r *mock.Request) *mock.Fault {
+		switch r.Seq {
+		case 1:
+			return &mock.Fault{Status: 429}
+		case 2:
+			return &mock.Fault{TTFT: time.Minute}
+		}
+		return nil
+	})
+	c := gatewaytest.NewCluster(t, u, gatewaytest.Setup{Env: threeKeys}, 2)
+	answer := c.Go(t, gatewaytest.Protocols[0].Stream("hello").With("X-Request-Id", "moved"))
+	c.Serving(u.AwaitRequests(2, soon)[1]).Kill()
+	checkWhole(t, <-answer, u.LastSent())
+	if row := c.AwaitRow(t, "moved", soon); row.Outcome != "ok" || row.Attempts != len(u.Requests()) {
+		t.Errorf("request: %s with %d attempts, want ok with %d", row.Outcome, row.Attempts, len(u.Requests()))
+	}
+	for i, a := range c.AwaitAttempts(t, "moved", len(u.Requests()), soon) {
+		if a.Attempt != i+1 || a.Provider != "openai" || a.KeyFP == "" || i == 1 && a.Outcome != "worker_lost" {
+			t.Errorf("attempt %d: got %+v; want it to name its provider and key, and the second to be worker_lost", i+1, a)
+		}
+	}
+}

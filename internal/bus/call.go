@@ -54,8 +54,10 @@ type Call struct {
 	gone      []uint32      // runs that were given up: whatever comes of them is refused
 	asked     *asker        // a redelivery waiting for a grant
 	worker    string
-	attempt   *Attempt // newest one known
-	attempts  int      // begun so far, as far as is known; a run that ends says how many were made
+	attempt   *Attempt   // newest one known
+	of        uint32     // the run that it is of
+	earlier   []*Attempt // those before it of the same run
+	attempts  int        // begun so far, as far as is known; a run that ends says how many were made
 	accepted  time.Time
 	began     time.Time // the newest attempt
 	again     time.Time // when to publish once more because the worker did not know the model
@@ -327,12 +329,16 @@ func (c *Call) isNextLocked(run, seq uint32, parts byte) bool {
 // noteLocked keeps what a frame tells of the job's way.
 func (c *Call) noteLocked(f *Frame) {
 	if f.Accepted {
+		c.earlier = nil
 		c.worker, c.accepted, c.began = f.WorkerID, c.lastFrame, c.lastFrame
 		c.granted, c.grants = windowFrames, 0
 		c.seatLocked(f.WorkerID)
 	}
 	if f.Attempt != nil {
-		c.attempt, c.attempts, c.began = f.Attempt, f.Attempt.Number, c.lastFrame
+		if c.of == f.run {
+			c.earlier = append(c.earlier, c.attempt)
+		}
+		c.attempt, c.of, c.attempts, c.began = f.Attempt, f.run, f.Attempt.Number, c.lastFrame
 	}
 	if f.Accepted && f.Attempt == nil {
 		c.attempts++
@@ -389,10 +395,10 @@ func (c *Call) grantLocked(a asker) {
 
 // lostLocked is called when the worker of a running call is gone.
 func (c *Call) lostLocked(cause error) {
-	loss := Loss{Job: c.job, Worker: c.worker, Delivery: c.delivery, Attempt: c.attempt, Begun: c.began}
+	loss := Loss{Job: c.job, Worker: c.worker, Delivery: c.delivery, Attempt: c.attempt, Earlier: c.earlier, Begun: c.began}
 	if c.next == 0 { // it had the grant and was not heard of again: an attempt nobody knows anything of
 		c.attempts++
-		loss.Attempt, loss.Begun = nil, c.lastFrame
+		loss.Attempt, loss.Earlier, loss.Begun = nil, nil, c.lastFrame
 	}
 	loss.Number = max(1, c.attempts)
 	if c.in.cfg.Lost != nil {

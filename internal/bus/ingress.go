@@ -56,9 +56,10 @@ type Loss struct {
 	Job      *Job
 	Worker   string
 	Delivery int
-	Number   int       // of the attempt
-	Attempt  *Attempt  // what is known of it, nil if nothing
-	Begun    time.Time // when the worker took the job, or began the attempt
+	Number   int        // of the attempt
+	Attempt  *Attempt   // what is known of it, nil if nothing
+	Earlier  []*Attempt // of the same worker, before it: what became of them may not have been told
+	Begun    time.Time  // when the worker took the job, or began the attempt
 }
 
 // Ingress is the client's side of the bus: it submits jobs and receives their

@@ -103,10 +103,11 @@ func (r *Run) Accept(a *Attempt) {
 	r.w.out.send(canWait, message{r.msg.Reply, ackWord})
 }
 
-// Attempt tells that another upstream is about to be called.
+// Attempt tells that another upstream is about to be called. It is on its way
+// before the call is: should the worker die, the ingress knows of both.
 func (r *Run) Attempt(a *Attempt) {
 	r.mu.Lock()
-	h := r.putLocked(appendSection(appendFrameHeader(r.buffer(sectionSize), partAttempt, r.id, r.seq), a.append), canWait)
+	h := r.putLocked(appendSection(appendFrameHeader(r.buffer(sectionSize), partAttempt, r.id, r.seq), a.append), atOnce)
 	r.mu.Unlock()
 	r.handed(h)
 }
