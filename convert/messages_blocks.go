@@ -135,6 +135,9 @@ func (b *messagesBuilder) result(k llm.Block) {
 func (b *messagesBuilder) image(k llm.Block) {
 	m := k.Media
 	switch {
+	case b.cap.SupportsVision != nil && !*b.cap.SupportsVision:
+		b.n.refuse(k.Path, "the target does not take images")
+		return
 	case m.Data != "" && !imageTypes[m.Type]:
 		b.n.refuse(k.Path, "the target takes images as jpeg, png, gif or webp only")
 		return
@@ -173,6 +176,9 @@ func (b *messagesBuilder) document(k llm.Block) {
 	switch {
 	case text != "":
 		b.source("text", "text/plain", "data", text)
+	case b.cap.SupportsPDF != nil && !*b.cap.SupportsPDF:
+		b.n.refuse(k.Path, "the target does not take PDF documents")
+		return
 	case m.Data != "" && m.Type == "application/pdf":
 		b.source("base64", m.Type, "data", m.Data)
 	case m.URL != "" && strings.HasPrefix(m.URL, "http"):

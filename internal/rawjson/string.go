@@ -144,6 +144,10 @@ func AppendStringBody[T string | []byte](dst []byte, s T) []byte {
 			i = ordinary(s, i+1)
 			continue
 		}
+		if n := common(s, i); n > 0 {
+			i += n
+			continue
+		}
 		if c >= utf8.RuneSelf {
 			r, n := decode(s[i:])
 			if r != utf8.RuneError || n > 1 {
@@ -176,6 +180,21 @@ func ordinary[T string | []byte](s T, i int) int {
 		}
 	}
 	return i
+}
+
+// common returns the length of the character at i if it is one of two or three
+// bytes, but for some rare ones of those; else 0. Most of the world's text is.
+func common[T string | []byte](s T, i int) int {
+	if i+2 >= len(s) {
+		return 0
+	}
+	switch a := s[i]; {
+	case a > 0xe0 && a < 0xed && s[i+1]&0xc0 == 0x80 && s[i+2]&0xc0 == 0x80:
+		return 3
+	case a >= 0xc2 && a < 0xe0 && s[i+1]&0xc0 == 0x80:
+		return 2
+	}
+	return 0
 }
 
 func decode[T string | []byte](s T) (rune, int) {
