@@ -142,6 +142,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"GET", "/admin/usage", "/admin/usage?by=client,day&since=1h", adminKey, "", "200", nil},
 		{"GET", "/admin/usage", "/admin/usage?by=moon", adminKey, "", "400", nil},
 		{"GET", "/admin/usage", "", clientKey, "", "401", nil},
+		{"GET", "/admin/keys", "", adminKey, "", "200", nil},
 		{"GET", "/admin/records", "/admin/records?limit=5", adminKey, "", "200", nil},
 		{"GET", "/admin/records", "/admin/records?attempts=1&since=2h", adminKey, "", "200", nil},
 		{"GET", "/admin/records", "/admin/records?since=yesterday", adminKey, "", "400", nil},
@@ -203,6 +204,7 @@ func TestAdminAnswersAsTheCommandsPrint(t *testing.T) {
 		"/admin/records?attempts=1":               {"records", "--attempts"},
 		"/admin/usage?by=provider,model&since=1h": {"usage", "--by", "provider,model", "--since", "1h"},
 		"/admin/usage": {"usage"},
+		"/admin/keys":  {"keys", "list", "--config", g.conf},
 		"/admin/records?since=2030-01-01T00:00:00Z": {"records", "--request-id", "none"},
 	} {
 		printed := g.cmd(t, append(args, "--data", g.data, "--format", "json")...).want(t, exitOK).out
@@ -217,7 +219,7 @@ func TestAdminAnswersAsTheCommandsPrint(t *testing.T) {
 // missing.
 func TestAdminWithoutKeyOrStore(t *testing.T) {
 	g := startGateway(t)
-	for _, path := range []string{"/admin/usage", "/admin/records", "/console"} {
+	for _, path := range []string{"/admin/usage", "/admin/records", "/admin/keys", "/console"} {
 		if a := g.do(t, "GET", path, clientKey, ""); a.status != 404 {
 			t.Errorf("%s without ADMIN_API_KEY: got %d, want 404", path, a.status)
 		}

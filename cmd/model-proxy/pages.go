@@ -24,6 +24,7 @@ func (n *node) pages() ([]mounted, error) {
 		{"/metrics", n.metricsHandler()},
 		{"/admin/usage", ingress.AdminOnly(n.source.Current, http.HandlerFunc(n.adminUsage))},
 		{"/admin/records", ingress.AdminOnly(n.source.Current, http.HandlerFunc(n.adminRecords))},
+		{"/admin/keys", ingress.AdminOnly(n.source.Current, http.HandlerFunc(n.adminKeys))},
 		{"/openapi.json", http.HandlerFunc(site.OpenAPI)},
 		{"/docs", http.HandlerFunc(site.Docs)},
 		{"/redoc", http.HandlerFunc(site.Redoc)},

@@ -208,6 +208,7 @@ func TestConsoleInABrowser(t *testing.T) {
 	b.await(`document.querySelectorAll("#requests tbody tr").length === 3`)
 	b.await(`/\b3\b/.test(document.querySelector("#overview").innerText) && document.querySelector("#overview").innerText.includes("ok")`)
 	b.await(`document.querySelector("#usage tbody").innerText.includes("m-openai") && document.querySelectorAll("#chart rect").length > 0`)
+	b.await(`document.querySelectorAll("#keys tbody tr").length >= 4 && document.querySelector("#keys").innerText.includes("usable")`)
 	b.run(chromedp.Click("#requests tbody tr"))
 	b.await(`document.querySelector(".details")?.innerText.includes("sim-openai")`)
 	b.shoot("console")

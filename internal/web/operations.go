@@ -72,6 +72,8 @@ var operations = map[string]operation{
 		parameters: []string{"by", "since"}},
 	"/admin/records": {tag: "Administration", summary: "List request or attempt records, newest first", access: adminKey,
 		answer: "RecordList", parameters: []string{"request_id", "attempts", "since", "limit"}},
+	"/admin/keys": {tag: "Administration", summary: "List the providers' keys and which of them rest, why and for how long", access: adminKey, answer: "KeyList",
+		description: "Keys are shown by fingerprint and last four characters. 503 in a process without workers."},
 	"/openapi.json": {tag: "Description", summary: "This description", answer: "Object"},
 	"/docs":         {tag: "Description", summary: "This description, with forms to try things out"},
 	"/redoc":        {tag: "Description", summary: "This description as a reference"},

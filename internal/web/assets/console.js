@@ -47,6 +47,14 @@ async function ask(path) {
 }
 
 const usage = async (by) => (await ask("admin/usage?" + new URLSearchParams({ by, since: choices.since }))).data;
+const keys = async () => { // null in a process without workers
+  try {
+    return (await ask("admin/keys")).data;
+  } catch (error) {
+    if (error instanceof Refused) throw error;
+    return null;
+  }
+};
 const records = async (query) => (await ask("admin/records?" + new URLSearchParams(query))).data;
 
 function put(...content) {
@@ -80,10 +88,10 @@ async function draw() {
     const bucket = choices.since === "7d" || choices.since === "30d" ? "day" : "hour";
     const query = { limit: 50, since: choices.since };
     if (choices.request) query.request_id = choices.request;
-    const [health, [total], rows, series, requests] = await Promise.all([ask("health/detailed"), usage(""), usage(choices.by),
+    const [health, pool, [total], rows, series, requests] = await Promise.all([ask("health/detailed"), keys(), usage(""), usage(choices.by),
       usage(bucket + "," + choices.by), records(query)]);
     if (mine !== drawing) return;
-    put(header(), el("main", {}, overview(health, total), chart(series, bucket), table(rows), requestList(requests), components(health)));
+    put(header(), el("main", {}, overview(health, total), chart(series, bucket), table(rows), requestList(requests), keyList(pool), components(health)));
   } catch (error) {
     if (mine !== drawing) return;
     if (error instanceof Refused) {
@@ -220,6 +228,16 @@ async function details(request, line) {
   } catch (error) {
     cell.replaceChildren(el("p", { class: "bad" }, error.message));
   }
+}
+
+// keyList shows which provider keys rest, why and for how long.
+function keyList(pool) {
+  if (!pool) return [];
+  const rest = (r) => [ms(r.seconds * 1000), r.model && "for " + r.model, r.scope === "provider" && "the whole provider", r.cause, r.status].filter(Boolean).join(", ");
+  return el("section", {}, el("h2", {}, "Provider keys"), grid("keys", {
+    provider: (k) => k.provider, key: (k) => el("code", {}, k.key_fp), ends: (k) => k.last_four && "…" + k.last_four, variable: (k) => k.env,
+    state: (k) => el("span", { class: k.state === "usable" ? "" : "bad" }, k.state), rests: (k) => k.rests.map(rest).join("; "),
+  }, pool));
 }
 
 function components(health) {
