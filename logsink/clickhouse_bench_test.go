@@ -4,6 +4,7 @@ package logsink
 
 import (
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,8 +16,8 @@ import (
 
 // BenchmarkClickHouseSink moves records from LOG, on disk, to ClickHouse with all
 // rollups: three entries and two rows a request, 50 entries a message. The
-// processor time is that of sink, NATS and ClickHouse together: on a machine with
-// other work it says more than the rows in a second.
+// processor time of sink and NATS and that of ClickHouse say more, on a machine
+// with other work, than the rows in a second.
 func BenchmarkClickHouseSink(b *testing.B) {
 	ch := chtest.Start(b)
 	js, consumer := logServer(b)
@@ -31,16 +32,21 @@ func BenchmarkClickHouseSink(b *testing.B) {
 		}
 	}
 	<-js.PublishAsyncComplete()
-	before := processorTime(b) + ch.ProcessorTime()
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as the program runs
+	sink, server := processorTime(b), ch.ProcessorTime()
 	b.ResetTimer()
 	b.ReportAllocs()
 	got := until(b, Config{Source: FromConsumer(js, consumer), Store: s, Liveness: everyoneLives{}, Log: quiet}, func(s Stats) bool {
-		return s.Requests+s.Attempts >= int64(2*b.N)
+		if s.Requests+s.Attempts < int64(2*b.N) {
+			return false
+		}
+		b.StopTimer() // the sink waits for more before it hears that there is none
+		return true
 	})
-	b.StopTimer()
 	rows := float64(got.Requests + got.Attempts)
 	b.ReportMetric(rows/b.Elapsed().Seconds(), "rows/s")
-	b.ReportMetric(float64((processorTime(b)+ch.ProcessorTime()-before).Microseconds())/rows, "cpu-µs/row")
+	b.ReportMetric(float64((processorTime(b)-sink).Microseconds())/rows, "sink-µs/row")
+	b.ReportMetric(float64((ch.ProcessorTime()-server).Microseconds())/rows, "server-µs/row")
 	wantOnce(b, ch, db, b.N, b.N)
 }
 

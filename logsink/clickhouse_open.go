@@ -27,7 +27,7 @@ func (c *ClickHouse) loadOpen(ctx context.Context) ([]saved, error) {
 			return nil, fmt.Errorf("load open entries: %w", err)
 		}
 		key := openKey{job, int(attempt)}
-		c.open[key] = version
+		c.sieve.open[key] = version
 		list = append(list, saved{key, []byte(entry)})
 	}
 	if err := rows.Err(); err != nil {

@@ -60,57 +60,82 @@ func wantOnce(t testing.TB, ch *chtest.Server, db string, requests, attempts int
 
 // interrupted is a ClickHouse store whose process dies at one write: before
 // anything, with the batch kept but not inserted, in the middle of the inserts,
-// or after them.
+// or after them. Its batches are small, so that there are many to die in.
 type interrupted struct {
 	*ClickHouse
 	writes int // left
 	kill   context.CancelFunc
 }
 
+func (i *interrupted) enough() (rows int, wait time.Duration) { return 1, 50 * time.Millisecond }
+
 func (i *interrupted) write(ctx context.Context, b *batch) (written, error) {
 	if i.writes--; i.writes > 0 {
 		return i.ClickHouse.write(ctx, b)
 	}
 	defer i.kill()
-	ctx = context.WithoutCancel(ctx)
 	stage := rand.IntN(4)
-	if stage == 3 {
-		if _, err := i.ClickHouse.write(ctx, b); err != nil {
-			return written{}, err
-		}
-		return written{}, errKilled
-	}
-	if stage == 0 {
-		return written{}, errKilled
-	}
-	hand, err := i.prepare(ctx, b)
-	if err == nil {
-		err = i.journal.begin(ctx, hand.encode())
+	var err error
+	switch stage {
+	case 1, 2:
+		err = i.journal.begin(ctx, b.hand.data)
+	case 3:
+		_, err = i.ClickHouse.write(ctx, b)
 	}
 	if err == nil && stage == 2 {
-		err = send(ctx, i.chConn, i.attempts, hand.token, hand.attempts)
+		err = send(ctx, i.chConn, i.attempts, b.hand.token, b.hand.attempts)
 	}
-	return written{}, errors.Join(err, errKilled)
+	return written{}, errors.Join(err, errSuperseded) // to be tried no more
 }
 
 func TestClickHouseKilledSinkLosesAndRepeatsNothing(t *testing.T) {
-	ch := chtest.Start(t)
-	js, consumer := logServer(t)
-	const requests = 3000
-	publishRecords(t, js, requests)
-	_, db, dsn := openClickHouse(t, ch, js)
-	for range 6 { // at most 6 × 4 batches of 15 messages
-		ctx, kill := context.WithCancel(t.Context())
-		s := &interrupted{reopen(t, dsn, js), 1 + rand.IntN(4), kill}
-		if err := New(Config{Source: small{FromConsumer(js, consumer)}, Store: s, Liveness: everyoneLives{}, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}).Run(ctx); err != nil {
+	for _, tc := range []struct {
+		name    string
+		publish func(testing.TB, jetstream.JetStream, int)
+		source  func(Source) Source
+	}{
+		{"few messages at a time", publishRecords, func(s Source) Source { return small{s} }},
+		{"one batch stored while the next is gathered", publishEach, func(s Source) Source { return s }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			ch := chtest.Start(t)
+			js, consumer := logServer(t)
+			const requests = 3000
+			tc.publish(t, js, requests)
+			_, db, dsn := openClickHouse(t, ch, js)
+			for range 6 { // of some 40 batches in all; LOG may be empty before
+				ctx, kill := context.WithTimeout(t.Context(), 5*time.Second)
+				s := &interrupted{reopen(t, dsn, js), 1 + rand.IntN(4), kill}
+				err := New(Config{Source: tc.source(FromConsumer(js, consumer)), Store: s, Liveness: everyoneLives{}, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}).Run(ctx)
+				if err != nil && !errors.Is(err, errSuperseded) {
+					t.Fatal(err)
+				}
+				kill()
+			}
+			until(t, Config{Source: FromConsumer(js, consumer), Store: reopen(t, dsn, js), Liveness: everyoneLives{}, Log: quiet}, func(s Stats) bool {
+				return ch.MustExec("SELECT (SELECT count() FROM "+db+".requests) + (SELECT count() FROM "+db+".attempts)") == fmt.Sprint(3*requests)
+			})
+			wantOnce(t, ch, db, requests, 2*requests)
+		})
+	}
+}
+
+// publishEach puts n requests with two attempts each on LOG, each in a message
+// of its own.
+func publishEach(t testing.TB, js jetstream.JetStream, n int) {
+	t.Helper()
+	for i := range n {
+		r := &usage.Request{JobID: fmt.Sprintf("job-%06d", i), Time: usage.At(time.Now()), Outcome: usage.OK, Attempts: 2}
+		var entries []usage.Entry
+		for number := 1; number <= 2; number++ {
+			a := &usage.Attempt{JobID: r.JobID, Attempt: number, Delivery: 1, Time: r.Time, Outcome: usage.OK}
+			entries = append(entries, usage.Entry{Kind: usage.KindFinished, Ingress: "i-1", Left: time.Minute, Attempt: a})
+		}
+		if _, err := js.PublishAsync("log.test", usage.Encode("w-1", append(entries, usage.Entry{Kind: usage.KindRequest, Request: r})...)); err != nil {
 			t.Fatal(err)
 		}
-		kill()
 	}
-	until(t, Config{Source: FromConsumer(js, consumer), Store: reopen(t, dsn, js), Liveness: everyoneLives{}, Log: quiet}, func(s Stats) bool {
-		return ch.MustExec("SELECT (SELECT count() FROM "+db+".requests) + (SELECT count() FROM "+db+".attempts)") == fmt.Sprint(3*requests)
-	})
-	wantOnce(t, ch, db, requests, 2*requests)
+	<-js.PublishAsyncComplete()
 }
 
 // Two stores of the same rows answer alike.
@@ -147,6 +172,9 @@ func TestClickHouseAnswersAsSQLiteDoes(t *testing.T) {
 		}
 		b.requests = append(b.requests, r)
 		b.attempts = append(b.attempts, &usage.Attempt{JobID: job, RequestID: r.RequestID, Attempt: 1, Time: r.Time, Outcome: usage.OK, Spend: r.Spend})
+	}
+	if err := s.sift(t.Context(), b); err != nil {
+		t.Fatal(err)
 	}
 	for _, st := range []store{s, lite} {
 		if n, err := st.write(t.Context(), b); err != nil || n.requests != 3000 || n.attempts != 3000 || n.bodies != 2 {

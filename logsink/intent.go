@@ -25,11 +25,12 @@ type intent struct {
 	attempts []*usage.Attempt
 	bodies   []*usage.Body
 	token    string // stands for exactly this batch
+	data     []byte // all of it, as the journal keeps it
 }
 
-// encode writes the intent, and sets its token: a hash over all of it. The
-// places of the messages in LOG are in it, so that no two batches are alike.
-func (in *intent) encode() []byte {
+// encode sets the intent's data and its token, a hash over that. The places of
+// the messages in LOG are in it, so that no two batches are alike.
+func (in *intent) encode() {
 	entries := make([]usage.Entry, 0, len(in.requests)+len(in.attempts)+len(in.bodies))
 	for _, r := range in.requests {
 		entries = append(entries, usage.Entry{Kind: usage.KindRequest, Request: r})
@@ -47,7 +48,7 @@ func (in *intent) encode() []byte {
 	}
 	in.Rows = nil
 	in.token = tokenOf(plain.Bytes())
-	return s2.Encode(nil, plain.Bytes())
+	in.data = s2.Encode(nil, plain.Bytes())
 }
 
 func tokenOf(plain []byte) string {

@@ -82,7 +82,7 @@ func (p publisher) Publish(id string, data []byte) (usage.Ack, error) {
 
 // publishRecords sends n requests with two attempts each through a Packer, the
 // way a worker and an ingress do.
-func publishRecords(t *testing.T, js jetstream.JetStream, n int) {
+func publishRecords(t testing.TB, js jetstream.JetStream, n int) {
 	t.Helper()
 	spool, err := usage.OpenSpool(t.TempDir(), 0)
 	if err != nil {

@@ -20,10 +20,13 @@ type store interface {
 	// enough says how many rows are worth a write, and how long to wait for
 	// more if there are fewer.
 	enough() (rows int, wait time.Duration)
-	// write commits a batch. After an error the same batch must come again,
-	// until it works or another Sink loads. A row whose key exists is left out,
-	// so what a batch held may come again later, cut differently. It returns
-	// errSuperseded if another has taken over.
+	// sift readies a batch for write, and may do so while the one before it is
+	// being written. After an error the same batch must come again.
+	sift(ctx context.Context, b *batch) error
+	// write commits a batch that was sifted. After an error the same batch must
+	// come again, until it works or another Sink loads. A row whose key exists is
+	// left out, so what a batch held may come again later, cut differently. It
+	// returns errSuperseded if another has taken over.
 	write(ctx context.Context, b *batch) (written, error)
 }
 
@@ -45,6 +48,7 @@ type batch struct {
 	save     []saved   // open entries to keep, in place of any at the same key
 	forget   []openKey // open entries that are closed
 	acks     []string  // acknowledge the messages that it came in
+	hand     *intent   // what ClickHouse's sift made of it
 }
 
 // rows counts what a batch brings to the tables.
@@ -52,15 +56,6 @@ func (b *batch) rows() int { return len(b.requests) + len(b.attempts) + len(b.bo
 
 func (b *batch) empty() bool {
 	return b.rows()+len(b.save)+len(b.forget) == 0
-}
-
-// reset empties b and lets go of what it held.
-func (b *batch) reset() {
-	clear(b.requests)
-	clear(b.attempts)
-	clear(b.bodies)
-	clear(b.save)
-	*b = batch{b.requests[:0], b.attempts[:0], b.bodies[:0], b.save[:0], b.forget[:0], nil}
 }
 
 // written counts the rows of a batch that were new.

@@ -51,8 +51,7 @@ func (t *tracker) restore(s saved, now time.Time) error {
 	return nil
 }
 
-// cut returns what the entries since the last cut come to. It is valid until
-// its reset.
+// cut returns what the entries since the last cut come to.
 func (t *tracker) cut(now time.Time) *batch {
 	t.awaitUnheard(now)
 	for _, j := range t.touched {
@@ -81,7 +80,9 @@ func (t *tracker) cut(now time.Time) *batch {
 		}
 	}
 	clear(t.touched)
-	return &t.batch
+	b := t.batch
+	t.batch = batch{}
+	return &b
 }
 
 // save adds an entry to what the store keeps. The copy it returns does not
