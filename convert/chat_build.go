@@ -22,6 +22,7 @@ func buildChatRequest(c *conversion, r *llm.Request) []byte {
 	t := c.x.target
 	b := &chatBuilder{c: c, r: r, n: &c.notes, cap: t.Capabilities, q: t.Quirks}
 	b.ids = newIDs(b.idRule())
+	c.formatInWords(r)
 	b.o = c.room()
 	b.o.open('{')
 	b.o.key("model").str(t.Model)

@@ -224,7 +224,7 @@ func (b *messagesBuilder) structured() {
 	case f.Kind == "json_object":
 		b.c.unfence = true
 		b.n.emulated("response_format")
-		b.systemLine("Reply with one JSON object and nothing else.")
+		b.systemLine(formatLine(f))
 		return
 	case f.Kind != "json_schema" || f.Schema == nil:
 		b.n.invalid("response_format", "an output format of the type json_schema needs a schema")
@@ -237,7 +237,7 @@ func (b *messagesBuilder) structured() {
 	b.n.emulated("response_format")
 	if b.cap.Structured == "none" {
 		b.c.unfence = true
-		b.systemLine("Reply with one JSON object that matches this JSON schema and nothing else: " + string(f.Schema))
+		b.systemLine(formatLine(f))
 		return
 	}
 	b.jsonTool(f)

@@ -144,6 +144,31 @@ func (c *conversion) strictTool(t llm.Tool) bool {
 	return c.x.in.Client.Wire() == llm.Responses && !t.Custom && c.x.openAI() && fitsStrict(t.Schema) && t.Schema != nil
 }
 
+// formatInWords asks for the answer's format in the system prompt, for models
+// that cannot be bound to one.
+func (c *conversion) formatInWords(r *llm.Request) {
+	structured := c.x.target.Capabilities.Structured
+	if r.Format == nil || structured != "none" && (structured != "tool" || r.Format.Kind == "json_object") {
+		return
+	}
+	c.unfence = true
+	c.notes.emulated("response_format")
+	n := 0
+	for n < len(r.Turns) && r.Turns[n].Role == llm.RoleSystem {
+		n++
+	}
+	r.Turns = slices.Insert(r.Turns, n, llm.Turn{Role: llm.RoleSystem, Path: "response_format", Blocks: []llm.Block{{Text: formatLine(r.Format)}}})
+	r.Format = nil
+}
+
+// formatLine asks for a format in words.
+func formatLine(f *llm.Format) string {
+	if f.Schema == nil {
+		return "Reply with one JSON object and nothing else."
+	}
+	return "Reply with one JSON object that matches this JSON schema and nothing else: " + string(f.Schema)
+}
+
 // strictFormat reports whether the answer's schema is to be kept to the letter:
 // as the client says, else where the schema allows it.
 func strictFormat(f *llm.Format) bool {

@@ -22,6 +22,7 @@ type responsesBuilder struct {
 
 func buildResponsesRequest(c *conversion, r *llm.Request) []byte {
 	b := &responsesBuilder{c: c, r: r, n: &c.notes, cap: c.x.target.Capabilities, ids: newIDs(responsesCallID), custom: map[string]bool{}}
+	c.formatInWords(r)
 	b.o = c.room()
 	b.o.open('{')
 	b.o.key("model").str(c.x.target.Model)
