@@ -45,7 +45,7 @@ var members = rawjson.Fields{
 // readBody reads and checks a request's body. The caller gives the bytes back
 // to the budget.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *rejection) {
-	if v := r.Header["Content-Encoding"]; len(v) > 0 && !strings.EqualFold(v[0], "identity") && v[0] != "" {
+	if encoded(r.Header) {
 		e := reject(rejectInvalid, llm.BadRequest, "request bodies are taken as they are, without Content-Encoding")
 		e.Status = http.StatusUnsupportedMediaType
 		return nil, e
@@ -60,6 +60,12 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *reje
 		return s.readSized(r)
 	}
 	return s.readChunked(w, r)
+}
+
+// encoded reports whether the body is compressed, or otherwise not as it is.
+func encoded(h http.Header) bool {
+	v := h["Content-Encoding"]
+	return len(v) > 0 && v[0] != "" && !strings.EqualFold(v[0], "identity")
 }
 
 func (s *Server) tooLarge(w http.ResponseWriter) *rejection {

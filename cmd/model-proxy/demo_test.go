@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -23,7 +24,9 @@ func TestDemo(t *testing.T) {
 	for lines := bufio.NewScanner(out); lines.Scan() && !strings.Contains(printed.String(), "another terminal"); {
 		printed.WriteString(lines.Text() + "\n")
 	}
-	go io.Copy(io.Discard, out)
+	var rest sync.WaitGroup
+	rest.Go(func() { _, _ = io.Copy(io.Discard, out) }) // until the program ends
+	defer rest.Wait()
 
 	curl := regexp.MustCompile(`curl -sN? (http://\S+) -H '([^:]+): ([^']+)' -H 'Content-Type: application/json' -d '([^']+)'`)
 	found := curl.FindAllStringSubmatch(printed.String(), -1)
