@@ -3,6 +3,7 @@ package logsink
 import (
 	"time"
 
+	"model-proxy/internal/llm"
 	"model-proxy/internal/usage"
 )
 
@@ -15,6 +16,7 @@ type job struct {
 	done     bool           // its row exists, so request does not matter any more
 	answer   *usage.Request // what that row says of the end, if an attempt was open then
 	closed   bool           // at least one attempt's row exists
+	lost     int64          // nano-dollars of attempts whose workers were lost
 	changed  bool           // request differs from what is saved
 	open     []attempt
 	saved    []openKey // in the store
@@ -55,6 +57,9 @@ func (j *job) close(a *usage.Attempt) {
 		j.open = append(j.open[:i], j.open[i+1:]...)
 	}
 	j.closed = true
+	if a.Outcome == usage.WorkerLost && a.CostNanoUSD != nil {
+		j.lost += *a.CostNanoUSD
+	}
 	if j.done || a.Attempt < j.request.Attempts {
 		return
 	}
@@ -74,6 +79,20 @@ func (j *job) close(a *usage.Attempt) {
 		r.CostNanoUSD = &total
 	}
 	j.changed = true
+}
+
+// addLost adds to a request's cost that of the attempts whose workers were lost:
+// who wrote the record knew only those of the last worker. A sink that starts in
+// between does not know either.
+func (j *job) addLost(r *usage.Request) {
+	switch {
+	case j.lost == 0:
+	case r.CostNanoUSD != nil:
+		total := *r.CostNanoUSD + j.lost
+		r.CostNanoUSD = &total
+	case r.UsageSource == "" || r.UsageSource == llm.UsageNone:
+		r.CostNanoUSD = &j.lost // no other attempt used anything
+	}
 }
 
 // answered notes that the request has its row.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"model-proxy/internal/llm"
 	"model-proxy/internal/usage"
 )
 
@@ -140,6 +141,9 @@ func (t *tracker) finishRequest(e *usage.Entry) {
 	if j != nil && !j.done && e.Request.ErrorType == usage.IngressLost {
 		return // a worker's word who did not know of the attempts; the sweep does
 	}
+	if j != nil {
+		j.addLost(e.Request)
+	}
 	t.batch.requests = append(t.batch.requests, e.Request)
 	if answered := e.Request.Attempts; e.Request.Outcome == usage.OK && answered > 0 && !j.knows(answered) {
 		t.unheard[e.Request.JobID] = e
@@ -223,8 +227,8 @@ func merge(started, lost *usage.Attempt) *usage.Attempt {
 	a.Outcome = usage.WorkerLost
 	a.Action = lost.Action
 	a.ErrorType, a.ErrorMessage = lost.ErrorType, lost.ErrorMessage
-	if lost.UsageSource != "" {
-		a.Spend = lost.Spend
+	if lost.UsageSource != "" && lost.UsageSource != llm.UsageNone {
+		a.Spend = lost.Spend // else the worker's estimate stands
 	}
 	a.TTFTMS, a.TotalMS = lost.TTFTMS, lost.TotalMS
 	if a.Status == 0 {

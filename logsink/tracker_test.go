@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"model-proxy/internal/llm"
 	"model-proxy/internal/usage"
 )
 
@@ -430,5 +431,43 @@ func TestLostWorkerMadeAttemptsBefore(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		s.want("a/1:worker_lost a/2:worker_lost a:error/ b/1:error b/2:worker_lost b:error/ c/1:worker_lost c/2:worker_lost c:error/", "")
+	})
+}
+
+// What a call had cost whose worker was lost is estimated by the worker when it
+// begins, and belongs to the request's cost.
+func TestLostAttemptCostsItsPrompt(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		estimate := usage.Spend{PromptTokens: 7, UsageSource: llm.UsageEstimated, CostNanoUSD: nano(70)}
+		for _, job := range []string{"a", "b", "c"} { // c's worker dies before it can say anything
+			started := attempt1(usage.KindStarted, job, 1, "")
+			started.Attempt.Spend = estimate
+			if job != "c" {
+				s.send("w", started)
+			}
+			lost := attempt1(usage.KindLost, job, 1, usage.WorkerLost)
+			lost.Attempt.UsageSource = llm.UsageNone
+			s.send("i", lost)
+		}
+		time.Sleep(time.Second)
+		ok := requestEntry("a", usage.OK)
+		ok.Request.Attempts, ok.Request.Spend = 2, usage.Spend{UsageSource: llm.UsageProvider, CostNanoUSD: nano(5)}
+		finished := attempt1(usage.KindFinished, "a", 2, usage.OK)
+		finished.Attempt.Spend = ok.Request.Spend
+		s.send("w2", finished)
+		s.send("i", ok, requestEntry("b", usage.Error), requestEntry("c", usage.Error))
+		time.Sleep(time.Second)
+		for query, want := range map[string]string{
+			"select group_concat(job_id || attempt || ':' || prompt_tokens || '/' || usage_source || '/' || coalesce(cost_nano_usd, '-'), ' ') from attempts": "a1:7/estimated/70 a2:0/provider/5 b1:7/estimated/70 c1:0/none/-",
+			"select group_concat(job_id || ':' || coalesce(cost_nano_usd, '-'), ' ') from requests":                                                           "a:75 b:70 c:-",
+		} {
+			var got string
+			if err := s.store.db.QueryRow(strings.Replace(query, " from ", " from (select * from ", 1) + " order by job_id)").Scan(&got); err != nil {
+				t.Fatal(err)
+			}
+			if got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		}
 	})
 }

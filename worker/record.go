@@ -17,6 +17,7 @@ func (a *attempt) start(url string) {
 	j.open, j.attempts, a.called = a, a.step.Attempt, true
 	a.span = j.span.Attempt(span.Call{Record: rec, Endpoint: j.run.Endpoint, Vendor: a.step.Route.Provider.Vendor, ServedModel: a.step.LogicalModel,
 		URL: url, Stream: j.run.Stream, Body: a.x.Body(), RetryCause: j.cause, Began: a.began})
+	rec.Spend = a.spend(a.prompt(), true) // should the worker die before it can tell more
 	j.w.cfg.Records.Add(a.entry(usage.KindStarted, rec))
 }
 
@@ -93,9 +94,14 @@ func (a *attempt) used(outcome usage.Outcome) (u llm.Usage, ok bool) {
 		return u, false
 	}
 	if outcome == usage.Cancelled && (u.Source == "" || u.Source == llm.UsageNone) {
-		u = llm.Usage{Prompt: convert.EstimateTokens(len(a.x.Body())), Source: llm.UsageEstimated}
+		u = a.prompt()
 	}
 	return u, true
+}
+
+// prompt is what a call costs of which nothing but the request is known.
+func (a *attempt) prompt() llm.Usage {
+	return llm.Usage{Prompt: convert.EstimateTokens(len(a.x.Body())), Source: llm.UsageEstimated}
 }
 
 // record holds what is known of an attempt from its start.
