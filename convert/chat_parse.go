@@ -1,8 +1,6 @@
 package convert
 
 import (
-	"strings"
-
 	"model-proxy/internal/llm"
 	"model-proxy/internal/rawjson"
 )
@@ -10,63 +8,13 @@ import (
 // parseChatRequest reads a Chat Completions request into the shared form.
 func parseChatRequest(body []byte, n *notes) *llm.Request {
 	p := &chatParser{arena: newArena(len(body)), n: n, r: &llm.Request{}}
-	var maxTokens, maxCompletion []byte
-	var effort string
 	for name, v := range rawjson.Object(body) {
-		if rawjson.IsNull(v) {
-			continue
-		}
-		switch name {
-		case "model", "stream":
-		case "messages":
-			p.messages(v)
-		case "max_tokens":
-			maxTokens = v
-		case "max_completion_tokens":
-			maxCompletion = v
-		case "temperature":
-			p.r.Temperature = v
-		case "top_p":
-			p.r.TopP = v
-		case "top_k":
-			p.r.TopK = v
-		case "stop":
-			p.r.Stop = stringList(v)
-		case "stream_options":
-			p.r.IncludeUsage = isTrue(rawjson.Get(v, "include_usage"))
-		case "reasoning_effort":
-			if effort = str(v); effort == "default" { // Groq's word for none given
-				effort = ""
-			}
-		case "thinking":
-			readThinking(&p.r.Reasoning, v)
-		case "output_config":
-			p.r.Reasoning.Config = str(rawjson.Get(v, "effort"))
-			p.outputFormat(rawjson.Get(v, "format"))
-		case "response_format":
-			p.format(v)
-		case "tools", "functions":
-			p.tools(name, v)
-		case "tool_choice", "function_call":
-			p.choice(name, v)
-		case "parallel_tool_calls":
-			p.r.Parallel = boolean(v)
-		case "safety_identifier":
-			p.r.User = str(v)
-		case "user":
-			p.r.User = firstOf(p.r.User, str(v))
-		case "service_tier":
-			p.r.ServiceTier = str(v)
-		case "web_search_options":
-			p.r.Tools = append(p.r.Tools, llm.Tool{Path: name, Name: "web_search", Server: "web_search", Raw: v})
-		case "verbosity":
-			p.r.Verbosity = str(v)
-		default:
-			p.r.Extra = append(p.r.Extra, llm.Field{Path: name, Value: v})
+		if !rawjson.IsNull(v) {
+			p.field(name, v)
 		}
 	}
-	p.r.Reasoning.Effort = firstOf(p.r.Reasoning.Config, effort)
-	p.maxTokens(maxTokens, maxCompletion)
+	p.r.Reasoning.Effort = firstOf(p.r.Reasoning.Config, p.effort)
+	p.maxTokens()
 	if len(p.r.Turns) == 0 {
 		n.invalid("messages", "messages must hold at least one message")
 	}
@@ -77,13 +25,67 @@ type chatParser struct {
 	*arena
 	n *notes
 	r *llm.Request
+
+	plain, completion []byte // max_tokens and max_completion_tokens
+	effort            string // reasoning_effort
 }
 
-func (p *chatParser) maxTokens(plain, completion []byte) {
-	param, raw := "max_tokens", plain
-	if completion != nil {
-		param, raw = "max_completion_tokens", completion
-		if plain != nil && string(plain) != string(completion) {
+func (p *chatParser) field(name string, v []byte) {
+	switch name {
+	case "model", "stream":
+	case "messages":
+		p.messages(v)
+	case "max_tokens":
+		p.plain = v
+	case "max_completion_tokens":
+		p.completion = v
+	case "temperature":
+		p.r.Temperature = v
+	case "top_p":
+		p.r.TopP = v
+	case "top_k":
+		p.r.TopK = v
+	case "stop":
+		p.r.Stop = stringList(v)
+	case "stream_options":
+		p.r.IncludeUsage = isTrue(rawjson.Get(v, "include_usage"))
+	case "reasoning_effort":
+		if p.effort = str(v); p.effort == "default" { // Groq's word for none given
+			p.effort = ""
+		}
+	case "thinking":
+		readThinking(&p.r.Reasoning, v)
+	case "output_config":
+		p.r.Reasoning.Config = str(rawjson.Get(v, "effort"))
+		p.outputFormat(rawjson.Get(v, "format"))
+	case "response_format":
+		p.format(v)
+	case "tools", "functions":
+		p.tools(name, v)
+	case "tool_choice", "function_call":
+		p.choice(name, v)
+	case "parallel_tool_calls":
+		p.r.Parallel = boolean(v)
+	case "safety_identifier":
+		p.r.User = str(v)
+	case "user":
+		p.r.User = firstOf(p.r.User, str(v))
+	case "service_tier":
+		p.r.ServiceTier = str(v)
+	case "web_search_options":
+		p.r.Tools = append(p.r.Tools, llm.Tool{Path: name, Name: "web_search", Server: "web_search", Raw: v})
+	case "verbosity":
+		p.r.Verbosity = str(v)
+	default:
+		p.r.Extra = append(p.r.Extra, llm.Field{Path: name, Value: v})
+	}
+}
+
+func (p *chatParser) maxTokens() {
+	param, raw := "max_tokens", p.plain
+	if p.completion != nil {
+		param, raw = "max_completion_tokens", p.completion
+		if p.plain != nil && string(p.plain) != string(p.completion) {
 			p.n.dropped("max_tokens")
 		}
 	}
@@ -316,122 +318,4 @@ func argsText(raw []byte) string {
 		return ""
 	}
 	return string(raw)
-}
-
-// parts reads a message's content: a string or a list of parts.
-func (p *chatParser) parts(path string, content []byte) []llm.Block {
-	open := p.open()
-	p.pushParts(path, content)
-	return p.list(open)
-}
-
-// pushParts adds a message's content to the list that is being read.
-func (p *chatParser) pushParts(path string, content []byte) {
-	path = p.under(path, ".content")
-	if s, ok := p.unquote(content); ok {
-		p.push(llm.Block{Kind: llm.BlockText, Path: path, Text: s})
-		return
-	}
-	i := 0
-	for part := range rawjson.Array(content) {
-		m := p.split(part)
-		b, ok := p.part(p.at(path, i), m, part)
-		i++
-		p.done(m)
-		if !ok {
-			continue
-		}
-		b.Cache = object(m.get("cache_control"))
-		if bp := object(m.get("prompt_cache_breakpoint")); bp != nil && b.Cache == nil {
-			b.Cache = cacheBreakpoint(bp)
-			p.n.emulated(b.Path + ".prompt_cache_breakpoint")
-		}
-		p.push(b)
-	}
-}
-
-// cacheBreakpoint spells OpenAI's explicit breakpoint as cache_control.
-func cacheBreakpoint(raw []byte) []byte {
-	switch ttl := str(rawjson.Get(raw, "ttl")); ttl {
-	case "", "5m", "10m", "30m":
-		return []byte(`{"type":"ephemeral"}`)
-	}
-	return []byte(`{"type":"ephemeral","ttl":"1h"}`)
-}
-
-func (p *chatParser) part(path string, m members, part []byte) (llm.Block, bool) {
-	b := llm.Block{Path: path}
-	switch kind := p.word(m.get("type")); kind {
-	case "text", "input_text", "output_text", "":
-		b.Text = p.str(m.get("text"))
-	case "refusal":
-		b.Kind, b.Text = llm.BlockRefusal, p.str(m.get("refusal"))
-	case "image_url":
-		url := str(rawjson.Get(m.get("image_url"), "url"))
-		if isString(m.get("image_url")) {
-			url = m.str("image_url")
-		}
-		b.Kind, b.Media = llm.BlockImage, mediaFromURL(url)
-		b.Media.Detail = str(rawjson.Get(m.get("image_url"), "detail"))
-		if b.Media.Type == "application/pdf" {
-			b.Kind = llm.BlockDocument
-			p.n.emulated(path)
-		}
-	case "file":
-		b.Kind, b.Media = llm.BlockDocument, chatFile(m.get("file"))
-	case "file_url", "document_url": // OpenRouter's and Mistral's
-		b.Kind, b.Media = llm.BlockDocument, linkedFile(m, kind)
-		p.n.emulated(path)
-	case "input_audio":
-		b.Kind = llm.BlockAudio
-		b.Media = &llm.Media{Type: str(rawjson.Get(m.get("input_audio"), "format")), Data: str(rawjson.Get(m.get("input_audio"), "data"))}
-	case "thinking": // Mistral's history: the list of parts came from such a host
-		return b, false
-	default:
-		b.Kind, b.Name, b.Raw = llm.BlockOpaque, kind, part
-	}
-	return b, true
-}
-
-func chatFile(f []byte) *llm.Media {
-	if id := str(rawjson.Get(f, "file_id")); id != "" {
-		return &llm.Media{FileID: id}
-	}
-	m := mediaFromFile(str(rawjson.Get(f, "file_data")))
-	m.Title = str(rawjson.Get(f, "filename"))
-	return m
-}
-
-// linkedFile reads a part that names a file by its address, or holds it as
-// base64 there: {"type":kind,kind:"…"} or {"type":kind,kind:{"url":"…"}}.
-func linkedFile(m members, kind string) *llm.Media {
-	v := m.get(kind)
-	url := firstOf(str(v), str(rawjson.Get(v, "url")))
-	if strings.Contains(url, "://") {
-		return &llm.Media{URL: url, Title: firstOf(m.str("document_name"), m.str("file_name"))}
-	}
-	return mediaFromFile(url)
-}
-
-// mediaFromFile is mediaFromURL for what some clients send as bare base64.
-func mediaFromFile(data string) *llm.Media {
-	if data == "" || strings.HasPrefix(data, "data:") || strings.Contains(data, "://") {
-		return mediaFromURL(data)
-	}
-	return &llm.Media{Type: sniff("application/pdf", data), Data: data}
-}
-
-// mediaFromURL reads a data URL, or keeps any other URL as it is.
-func mediaFromURL(url string) *llm.Media {
-	rest, ok := strings.CutPrefix(url, "data:")
-	if !ok {
-		return &llm.Media{URL: url}
-	}
-	label, data, _ := strings.Cut(rest, ",")
-	kind, encoded := strings.CutSuffix(label, ";base64")
-	kind, _, _ = strings.Cut(kind, ";")
-	if !encoded {
-		return &llm.Media{Type: kind, Text: data}
-	}
-	return &llm.Media{Type: sniff(kind, data), Data: data}
 }
