@@ -81,24 +81,25 @@ var operations = map[string]operation{
 }
 
 // modelHeaders are the parameters of every operation that asks a model.
-var modelHeaders = []string{"X-Request-Id", "X-Model-Proxy-Timeout-Ms", "X-Model-Proxy-Priority"}
+var modelHeaders = []string{"X-Request-Id", "X-Model-Proxy-Timeout-Ms", "X-Model-Proxy-Priority", "X-Model-Proxy-Conversion-Mode"}
 
 type object = map[string]any
 
 // parameters by name. A path parameter is required, all others are not.
 var parameters = map[string]object{
-	"X-Request-Id":             parameter("header", "Kept if it has 1 to 64 letters, digits, dots, underscores or dashes; else one is made. It stands in the answer and in the records.", object{"type": "string", "maxLength": 64}),
-	"X-Model-Proxy-Timeout-Ms": parameter("header", "Shortens the request's deadline, in milliseconds from its arrival.", object{"type": "integer", "minimum": 1}),
-	"X-Model-Proxy-Priority":   parameter("header", "The lane of the queue.", object{"type": "string", "enum": []string{"high", "normal", "low"}}),
-	"anthropic-version":        parameter("header", "Asks for Anthropic's format, whatever its value.", object{"type": "string"}),
-	"id":                       parameter("path", "The logical model's name, which may hold slashes.", object{"type": "string"}),
-	"after_id":                 parameter("query", "Anthropic's format: the page after this model.", object{"type": "string"}),
-	"before_id":                parameter("query", "Anthropic's format: the page before this model.", object{"type": "string"}),
-	"limit":                    parameter("query", "At most so many entries.", object{"type": "integer", "minimum": 1, "maximum": 1000}),
-	"by":                       parameter("query", "What to sum up by, several with commas: client, model, provider, key, day, hour.", object{"type": "string", "default": "model"}),
-	"since":                    parameter("query", "Only what is younger: a length such as 24h, or a moment such as 2026-01-31T00:00:00Z.", object{"type": "string"}),
-	"request_id":               parameter("query", "Only this request.", object{"type": "string"}),
-	"attempts":                 parameter("query", "1 lists attempts in place of requests.", object{"type": "string", "enum": []string{"0", "1"}}),
+	"X-Request-Id":                  parameter("header", "Kept if it has 1 to 64 letters, digits, dots, underscores or dashes; else one is made. It stands in the answer and in the records.", object{"type": "string", "maxLength": 64}),
+	"X-Model-Proxy-Timeout-Ms":      parameter("header", "Shortens the request's deadline, in milliseconds from its arrival.", object{"type": "integer", "minimum": 1}),
+	"X-Model-Proxy-Priority":        parameter("header", "The lane of the queue.", object{"type": "string", "enum": []string{"high", "normal", "low"}}),
+	"X-Model-Proxy-Conversion-Mode": parameter("header", "Where the provider speaks another protocol: refuse whatever it cannot take (strict), refuse what would change the answer and name the rest in X-Model-Proxy-Warnings (default), or drop some of that too (lenient).", object{"type": "string", "enum": []string{"strict", "default", "lenient"}, "default": "default"}),
+	"anthropic-version":             parameter("header", "Asks for Anthropic's format, whatever its value.", object{"type": "string"}),
+	"id":                            parameter("path", "The logical model's name, which may hold slashes.", object{"type": "string"}),
+	"after_id":                      parameter("query", "Anthropic's format: the page after this model.", object{"type": "string"}),
+	"before_id":                     parameter("query", "Anthropic's format: the page before this model.", object{"type": "string"}),
+	"limit":                         parameter("query", "At most so many entries.", object{"type": "integer", "minimum": 1, "maximum": 1000}),
+	"by":                            parameter("query", "What to sum up by, several with commas: client, model, provider, key, day, hour.", object{"type": "string", "default": "model"}),
+	"since":                         parameter("query", "Only what is younger: a length such as 24h, or a moment such as 2026-01-31T00:00:00Z.", object{"type": "string"}),
+	"request_id":                    parameter("query", "Only this request.", object{"type": "string"}),
+	"attempts":                      parameter("query", "1 lists attempts in place of requests.", object{"type": "string", "enum": []string{"0", "1"}}),
 }
 
 func parameter(in, description string, schema object) object {
