@@ -26,7 +26,7 @@ func TestDemo(t *testing.T) {
 	}
 	var rest sync.WaitGroup
 	rest.Go(func() { _, _ = io.Copy(io.Discard, out) }) // until the program ends
-	t.Cleanup(rest.Wait) // by then its context has ended
+	t.Cleanup(rest.Wait)                                // by then its context has ended
 
 	curl := regexp.MustCompile(`curl -sN? (http://\S+) -H '([^:]+): ([^']+)' -H 'Content-Type: application/json' -d '([^']+)'`)
 	found := curl.FindAllStringSubmatch(printed.String(), -1)
