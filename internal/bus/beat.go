@@ -8,8 +8,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// A beat is a sign of life on hb.<process>, every beatEvery. A worker's tells
-// how many jobs it can take, and of which pools; an ingress's how many it holds
+// A beat is a sign of life on hb.<process>, every beatEvery. A worker's, which
+// comes also when its last slot is taken, tells how many jobs it can take, and of
+// which pools; an ingress's how many it holds
 // back, if any, and of whom:
 //
 //	worker:  free (uvarint), pools (strings)
@@ -30,6 +31,19 @@ func (w *Worker) beat() {
 		msg = appendString(msg, Token(pool))
 	}
 	w.publish("hb."+w.id, msg)
+}
+
+// fullEvery is how often, at most, a worker tells out of turn that it is full.
+const fullEvery = 50 * time.Millisecond
+
+// tellFull tells the ingresses that no slot is free. Each knows by itself only of
+// the slots that its own jobs have taken, and would let jobs into the queue for
+// the rest until the next beat.
+func (w *Worker) tellFull(now time.Time) {
+	told := w.fullTold.Load()
+	if now.UnixNano()-told >= int64(fullEvery) && w.fullTold.CompareAndSwap(told, now.UnixNano()) {
+		w.beat()
+	}
 }
 
 // heard takes a beat. An ingress that is new is told at once what it can count on.

@@ -12,7 +12,7 @@ import (
 // next job, and one at least; maxShare at most.
 const (
 	maxShare = 32
-	shareFor = 20 * time.Millisecond
+	shareFor = 10 * time.Millisecond
 )
 
 // gate lets jobs into the queue. The queue is first in, first out: what one

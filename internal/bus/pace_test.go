@@ -16,7 +16,7 @@ func TestPace(t *testing.T) {
 		{0.5, 5, 1, 10 * time.Second},
 		{8, 100, 1, 13 * time.Second},
 		{8, 1, 1, time.Second},
-		{200, 100, 4, time.Second},
+		{200, 100, 2, time.Second},
 		{5000, 2000, 32, time.Second},
 		{2, 2000, 1, time.Minute},
 	} {

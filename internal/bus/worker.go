@@ -48,6 +48,7 @@ type Worker struct {
 
 	vigil    vigil
 	busy     atomic.Int64
+	fullTold atomic.Int64 // when ingresses were last told that no slot is free, in Unix nanoseconds
 	stalls   stalls
 	draining atomic.Bool
 	inFlight sync.WaitGroup
@@ -182,12 +183,16 @@ func (w *Worker) unacknowledged() bool {
 // claim takes a slot for a job; ok is false when there is none.
 func (w *Worker) claim() (ok bool) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.draining.Load() || int(w.busy.Load()) >= w.cfg.Concurrency {
+		w.mu.Unlock()
 		return false
 	}
-	w.busy.Add(1)
+	last := int(w.busy.Add(1)) == w.cfg.Concurrency
 	w.inFlight.Add(1)
+	w.mu.Unlock()
+	if last {
+		w.tellFull(time.Now())
+	}
 	return true
 }
 
