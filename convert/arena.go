@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -18,10 +19,20 @@ type arena struct {
 	blocks  []llm.Block // what list has returned is a part of it
 	stack   []llm.Block // of the lists that are being read
 	fields  members     // of the objects that are being read
+
+	fewBlocks [2]llm.Block // the first room of stack
+	fewFields [12]member   // of fields
 }
 
 // newArena returns one for a request of n bytes.
-func newArena(n int) *arena { return &arena{least: min(max(n/4, 256), 32<<10)} }
+func newArena(n int) *arena {
+	a := &arena{least: min(max(n/4, 256), 32<<10)}
+	a.stack, a.fields = a.fewBlocks[:0], a.fewFields[:0]
+	return a
+}
+
+// turns is room for those of a request of n bytes.
+func turns(n int) []llm.Turn { return make([]llm.Turn, 0, 2+n/1024) }
 
 // str is the decoded string, "" if raw is none.
 func (a *arena) str(raw []byte) string {
@@ -33,6 +44,9 @@ func (a *arena) str(raw []byte) string {
 func (a *arena) unquote(raw []byte) (s string, ok bool) {
 	if !isString(raw) {
 		return "", false
+	}
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return a.keep(raw[1 : len(raw)-1]), true
 	}
 	a.scratch = rawjson.AppendUnquoted(a.scratch[:0], raw)
 	return a.keep(a.scratch), true

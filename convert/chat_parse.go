@@ -7,7 +7,7 @@ import (
 
 // parseChatRequest reads a Chat Completions request into the shared form.
 func parseChatRequest(body []byte, n *notes) *llm.Request {
-	p := &chatParser{arena: newArena(len(body)), n: n, r: &llm.Request{}}
+	p := &chatParser{arena: newArena(len(body)), n: n, r: &llm.Request{Turns: turns(len(body))}}
 	for name, v := range rawjson.Object(body) {
 		if !rawjson.IsNull(v) {
 			p.field(name, v)

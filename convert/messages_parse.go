@@ -10,7 +10,7 @@ import (
 // parseMessagesRequest reads a Messages request into the shared form.
 func parseMessagesRequest(body []byte, n *notes) *llm.Request {
 	p := &messagesParser{arena: newArena(len(body)), n: n, r: &llm.Request{IncludeUsage: true}}
-	p.r.Turns = make([]llm.Turn, 1, 8) // the first is the system's, wherever it stands
+	p.r.Turns = turns(len(body))[:1] // the first is the system's, wherever it stands
 	for name, v := range rawjson.Object(body) {
 		if rawjson.IsNull(v) {
 			continue

@@ -13,6 +13,7 @@ import (
 // the system prompt; later ones stay at their place.
 func (b *messagesBuilder) arrange() {
 	turns := b.r.Turns
+	b.turns = make([]llm.Turn, 0, len(turns)+1)
 	if b.c.x.target.Quirks.MidSystem == "hoist" {
 		turns = b.hoist(turns)
 	}

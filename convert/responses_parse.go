@@ -8,7 +8,7 @@ import (
 // parseResponsesRequest reads a Responses request into the shared form.
 func parseResponsesRequest(body []byte, n *notes) *llm.Request {
 	p := &responsesParser{arena: newArena(len(body)), n: n, r: &llm.Request{IncludeUsage: true}}
-	p.r.Turns = make([]llm.Turn, 1, 8) // the first is for instructions, wherever they stand
+	p.r.Turns = turns(len(body))[:1] // the first is for instructions, wherever they stand
 	for name, v := range rawjson.Object(body) {
 		if !rawjson.IsNull(v) {
 			p.field(name, v)
