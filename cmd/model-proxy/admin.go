@@ -51,7 +51,7 @@ func (n *node) adminRecords(w http.ResponseWriter, r *http.Request) {
 // adminKeys serves GET /admin/keys, the command keys list over HTTP.
 func (n *node) adminKeys(w http.ResponseWriter, _ *http.Request) {
 	if n.keys == nil {
-		ingress.WriteError(w, llm.NewError(llm.Unavailable, "this process has no workers, which know the keys; 'model-proxy keys list' asks those there are"))
+		ingress.WriteError(w, llm.NewError(llm.Unavailable, "this process has no workers, which know the keys; 'model-proxy keys list' with NATS_URL shows them"))
 		return
 	}
 	writeControl(w, list[keyRow]{keyRows(n.keys.List(time.Now(), n.source.Current()))})
