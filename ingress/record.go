@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 
+	"model-proxy/config"
+	"model-proxy/convert"
 	"model-proxy/internal/bus"
 	"model-proxy/internal/llm"
 	"model-proxy/internal/span"
@@ -82,11 +84,7 @@ func (s *Server) recordLoss(l bus.Loss) {
 		s.recordLost(l, k.Number, k)
 	}
 	a := s.recordLost(l, l.Number, l.Attempt)
-	vendor := ""
-	if p := s.cfg.Snapshot().Providers[a.Provider]; p != nil {
-		vendor = p.Vendor
-	}
-	s.cfg.Tracer.Lost(l, vendor)
+	s.cfg.Tracer.Lost(l, vendorOf(s.cfg.Snapshot(), a.Provider))
 	s.cfg.Log.Warn("worker lost", "worker", l.Worker, "request_id", l.Job.RequestID, span.LogAttr(l.Job.Trace), "attempt", l.Number)
 }
 
@@ -98,7 +96,30 @@ func (s *Server) recordLost(l bus.Loss, number int, k *bus.Attempt) *usage.Attem
 	a.UsageSource = llm.UsageNone
 	if k != nil {
 		a.Provider, a.UpstreamModel, a.RouteID, a.KeyFP, a.UpstreamProtocol = k.Provider, k.UpstreamModel, k.RouteID, k.KeyFP, k.UpstreamProtocol
+		a.Spend = promptOf(l.Job, k, s.cfg.Snapshot())
 	}
 	s.records.Add(usage.Entry{Kind: usage.KindLost, Ingress: s.ID(), Left: time.Until(l.Job.Deadline), Attempt: a})
 	return a
+}
+
+// promptOf is what a call has used of which only the request is known. The
+// worker's own estimate goes before it, if that has arrived.
+func promptOf(j *bus.Job, k *bus.Attempt, snap *config.Snapshot) usage.Spend {
+	s := usage.SpendOf(llm.Usage{Prompt: convert.EstimateTokens(len(j.Body)), Source: llm.UsageEstimated})
+	p := snap.Prices.Find(k.Provider, vendorOf(snap, k.Provider), k.UpstreamModel)
+	if p == nil {
+		return s
+	}
+	if cost, ok := usage.Cost(&p.Price, j.Endpoint, s.Usage()); ok {
+		s.CostNanoUSD = &cost
+	}
+	return s
+}
+
+// vendorOf is "" for a provider that is not configured.
+func vendorOf(snap *config.Snapshot, provider string) string {
+	if p := snap.Providers[provider]; p != nil {
+		return p.Vendor
+	}
+	return ""
 }

@@ -227,8 +227,8 @@ func merge(started, lost *usage.Attempt) *usage.Attempt {
 	a.Outcome = usage.WorkerLost
 	a.Action = lost.Action
 	a.ErrorType, a.ErrorMessage = lost.ErrorType, lost.ErrorMessage
-	if lost.UsageSource != "" && lost.UsageSource != llm.UsageNone {
-		a.Spend = lost.Spend // else the worker's estimate stands
+	if a.UsageSource == "" || a.UsageSource == llm.UsageNone {
+		a.Spend = lost.Spend // else the worker knew better
 	}
 	a.TTFTMS, a.TotalMS = lost.TTFTMS, lost.TotalMS
 	if a.Status == 0 {
