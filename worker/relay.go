@@ -53,7 +53,6 @@ func (a *attempt) plain(answer *provider.Answer) *failure {
 // stream relays an answer event by event. Nothing is sent before the first
 // event: until then another upstream may still answer.
 func (a *attempt) stream(answer *provider.Answer) *failure {
-	j, s := a.job, a.s
 	pooled := outputs.Get().(*[]byte)
 	out := *pooled
 	defer func() { // every Send has made a copy
@@ -65,48 +64,30 @@ func (a *attempt) stream(answer *provider.Answer) *failure {
 	for {
 		events, err := answer.Next()
 		if err == io.EOF {
-			return a.streamEnd(answer, s, out)
+			return a.streamEnd(answer, a.s, out)
 		}
 		if err != nil {
 			return brokenOff(err)
 		}
-		part := bus.Part{}
-		done := false
-		for i := range events {
-			var did convert.Emitted
-			out, did, err = s.Event(out, events[i])
-			part.Events += did.Events
-			part.Content = part.Content || did.Content
-			if done = did.Done; err != nil || done || a.x.Paused() {
-				break
-			}
+		var got read
+		out, got = a.convertEvents(out, events)
+		if got.err != nil {
+			return a.misread(answer, got, out)
 		}
-		if err != nil {
-			f := a.misanswered(err, events[len(events)-1].Data)
-			if part.Events > 0 { // what came before it in the same read is good
-				if e := a.send(answer, part, out); e != nil {
-					return brokenOff(e)
-				}
-			}
-			f.Sent = j.sent
-			return f
-		}
-		if part.Content && a.ttft == 0 {
+		if got.Content && a.ttft == 0 {
 			a.ttft = time.Since(a.began)
 		}
-		if done {
+		switch {
+		case got.done:
 			answer.Finish()
-			part.Head, part.Data = a.headOnce(answer), out
-			return a.close(part)
-		}
-		if part.Events == 0 && !j.sent && !a.x.Paused() {
+			got.Head, got.Data = a.headOnce(answer), out
+			return a.close(got.Part)
+		case got.Events == 0 && !a.job.sent && !a.x.Paused(): // comments alone are no answer
 			if len(out) > maxPreamble {
 				out = out[:0]
 			}
-			continue // comments alone are no answer
-		}
-		if len(out) > 0 {
-			if err := a.send(answer, part, out); err != nil {
+		case len(out) > 0:
+			if err := a.send(answer, got.Part, out); err != nil {
 				return brokenOff(err)
 			}
 			out = out[:0]
@@ -116,6 +97,48 @@ func (a *attempt) stream(answer *provider.Answer) *failure {
 			return nil
 		}
 	}
+}
+
+// read is what the events of one read from an upstream come to.
+type read struct {
+	bus.Part        // of which it sets Events and Content
+	done     bool   // the last event of the answer is among them
+	err      error  // why one of them is not understood; those before it are good
+	bad      []byte // that one
+}
+
+// convertEvents appends what events come to, up to the answer's end, a pause, or
+// one that is not understood.
+func (a *attempt) convertEvents(out []byte, events []llm.Event) ([]byte, read) {
+	var got read
+	for i := range events {
+		var did convert.Emitted
+		out, did, got.err = a.s.Event(out, events[i])
+		got.Events += did.Events
+		got.Content = got.Content || did.Content
+		got.done = did.Done
+		if got.err != nil {
+			got.bad = events[i].Data
+			break
+		}
+		if got.done || a.x.Paused() {
+			break
+		}
+	}
+	return out, got
+}
+
+// misread ends a stream with an event that is not understood. What came before it
+// in the same read goes to the client.
+func (a *attempt) misread(answer *provider.Answer, got read, out []byte) *failure {
+	f := a.misanswered(got.err, got.bad)
+	if got.Events > 0 {
+		if err := a.send(answer, got.Part, out); err != nil {
+			return brokenOff(err)
+		}
+	}
+	f.Sent = a.job.sent
+	return f
 }
 
 // streamEnd is called at the end of the upstream's bytes.

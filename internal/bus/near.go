@@ -24,19 +24,12 @@ func (c *Conn) near() *near {
 	return c.cfg.Server.near
 }
 
-// join adds i until leave is called.
+// join adds an ingress until leave is called.
 func (n *near) join(i *Ingress) (leave func()) {
 	if n == nil {
 		return func() {}
 	}
-	n.mu.Lock()
-	n.ingresses[i.id] = i
-	n.mu.Unlock()
-	return func() {
-		n.mu.Lock()
-		delete(n.ingresses, i.id)
-		n.mu.Unlock()
-	}
+	return joinAs(n, n.ingresses, i.id, i)
 }
 
 // joinWorker is join for a worker.
@@ -44,13 +37,18 @@ func (n *near) joinWorker(w *Worker) (leave func()) {
 	if n == nil {
 		return func() {}
 	}
+	return joinAs(n, n.workers, w.id, w)
+}
+
+// joinAs adds one of n's processes to those of its kind.
+func joinAs[T any](n *near, kind map[string]T, id string, one T) (leave func()) {
 	n.mu.Lock()
-	n.workers[w.id] = w
-	n.mu.Unlock()
+	defer n.mu.Unlock()
+	kind[id] = one
 	return func() {
 		n.mu.Lock()
-		delete(n.workers, w.id)
-		n.mu.Unlock()
+		defer n.mu.Unlock()
+		delete(kind, id)
 	}
 }
 
