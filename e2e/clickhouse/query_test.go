@@ -112,3 +112,14 @@ func TestRun(t *testing.T) {
 		return err == nil && n == "1"
 	})
 }
+
+// A server that aborts is there again for the next statement, with its data.
+func TestServerAborts(t *testing.T) {
+	t.Parallel()
+	ch := chtest.Start(t)
+	ch.MustExec("CREATE DATABASE kept")
+	ch.Abort()
+	if got := ch.MustExec("SELECT count() FROM system.databases WHERE name = 'kept'"); got != "1" {
+		t.Errorf("got %s databases, want 1", got)
+	}
+}

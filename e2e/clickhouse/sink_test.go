@@ -94,7 +94,6 @@ func (s *scene) rows(table string) int {
 func (s *scene) wantExactly(n int) {
 	s.t.Helper()
 	gatewaytest.Await(s.t, patience, fmt.Sprintf("the records of %d requests", n), func() bool {
-		s.ch.Revive()
 		return s.rows("requests") >= n && s.rows("attempts") >= n
 	})
 	counts := func() string {
@@ -145,7 +144,6 @@ func TestSinkKilled(t *testing.T) {
 	stop := s.load(6)
 	every(2*time.Second, kills, func() {
 		s.Sink.Kill()
-		s.ch.Revive()
 		s.RestartSink()
 	})
 	n := stop()

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,15 +32,20 @@ const Password = "app-secret-4417"
 
 const library = "e2e/clickhouse/engine/node_modules/@chdb/lib-linux-x64-gnu/libchdb.so"
 
-// Server is a running ClickHouse. It ends with the test.
+// Server is a running ClickHouse. It ends with the test. The engine aborts now and
+// then when a client is killed in the middle of an insert; then it is started
+// again, with the same data and ports.
 type Server struct {
 	Native, HTTP string // host:port
 
-	t     testing.TB
-	dir   string
-	cmd   *exec.Cmd
-	stdin io.Closer     // its end ends the server, also when the test's process dies
-	ended chan struct{} // closed when the process has ended
+	t   testing.TB
+	dir string
+
+	mu     sync.Mutex    // guards the rest; held while the server starts
+	cmd    *exec.Cmd     // nil where the server is not ours, or was killed
+	stdin  io.Closer     // its end ends the server, also when the test's process dies
+	ended  chan struct{} // closed when the process has ended
+	starts int
 }
 
 // Main runs the tests of a package that uses Start by run, and returns the exit
@@ -77,44 +83,75 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// start runs the engine on two ports.
+// start runs the engine on two ports, and again if it aborts.
 func (s *Server) start(tcp, overHTTP int) {
 	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.launchLocked(tcp, overHTTP); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *Server) launchLocked(tcp, overHTTP int) error {
 	bin, err := build()
 	if err != nil {
-		s.t.Fatal(err)
+		return err
 	}
 	lib, err := findLibrary()
 	if err != nil {
-		s.t.Fatal(err)
+		return err
 	}
 	cmd := exec.Command(bin, "-lib", lib, "-path", s.dir, "-tcp-port", strconv.Itoa(tcp), "-http-port", strconv.Itoa(overHTTP))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		s.t.Fatal(err)
+		return err
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		s.t.Fatal(err)
+		return err
 	}
 	if err := cmd.Start(); err != nil {
-		s.t.Fatal(err)
+		return err
 	}
-	s.cmd, s.stdin, s.ended = cmd, in, make(chan struct{})
-	go func(ended chan<- struct{}) {
-		_ = cmd.Wait() // the state says how it ended
-		close(ended)
-	}(s.ended)
+	ended := make(chan struct{})
 	var ready struct{ TCP, HTTP int }
 	line, err := bufio.NewReader(out).ReadBytes('\n')
 	if err == nil {
 		err = json.Unmarshal(line, &ready)
 	}
 	if err != nil {
-		s.t.Fatalf("ClickHouse did not start: %v", err)
+		return fmt.Errorf("ClickHouse did not start: %w", errors.Join(err, cmd.Wait()))
 	}
-	s.Native, s.HTTP = local(ready.TCP), local(ready.HTTP)
+	s.cmd, s.stdin, s.ended = cmd, in, ended
+	s.starts++
+	if s.starts == 1 {
+		s.Native, s.HTTP = local(ready.TCP), local(ready.HTTP)
+	}
+	go s.supervise(cmd, ended)
+	return nil
+}
+
+// supervise waits for the end of a process, and starts the next one if it has
+// aborted.
+func (s *Server) supervise(cmd *exec.Cmd, ended chan<- struct{}) {
+	defer close(ended)
+	_ = cmd.Wait() // the state says how it ended
+	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() || status.Signal() != syscall.SIGABRT {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd != cmd {
+		return // killed in the same moment
+	}
+	s.t.Logf("ClickHouse ended by itself (%v) and is started again", cmd.ProcessState)
+	_ = s.stdin.Close()
+	if err := s.launchLocked(port(s.Native), port(s.HTTP)); err != nil {
+		s.t.Error(err)
+	}
 }
 
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
@@ -144,31 +181,21 @@ func exists(path string) bool {
 
 // Kill ends the server at once, as a loss of power would.
 func (s *Server) Kill() {
-	if s.cmd == nil {
+	s.mu.Lock()
+	cmd, stdin, ended := s.cmd, s.stdin, s.ended
+	s.cmd = nil
+	s.mu.Unlock()
+	if cmd == nil {
 		return
 	}
 	select {
-	case <-s.ended:
-		s.t.Errorf("ClickHouse ended early: %v", s.cmd.ProcessState)
+	case <-ended:
+		s.t.Errorf("ClickHouse ended early: %v", cmd.ProcessState)
 	default:
-		s.signal(syscall.SIGKILL)
-		<-s.ended
+		_ = cmd.Process.Kill() // it may have ended in the same moment
+		<-ended
 	}
-	_ = s.stdin.Close()
-	s.cmd = nil
-}
-
-// Revive starts the server again if it has ended by itself: the engine aborts now
-// and then when a client is killed in the middle of an insert.
-func (s *Server) Revive() {
-	s.t.Helper()
-	select {
-	case <-s.ended:
-		s.t.Logf("ClickHouse ended by itself (%v) and is started again", s.cmd.ProcessState)
-		_ = s.stdin.Close()
-		s.Restart()
-	default:
-	}
+	_ = stdin.Close()
 }
 
 // Restart starts the server again after Kill, with the same data and ports.
@@ -182,6 +209,9 @@ func port(addr string) int {
 	n, _ := strconv.Atoi(text) // the engine's own words
 	return n
 }
+
+// Abort ends the server as it does now and then by itself.
+func (s *Server) Abort() { s.signal(syscall.SIGABRT) }
 
 // Pause makes the server hang: it takes connections and answers nothing.
 func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
@@ -197,6 +227,8 @@ func (s *Server) BreakConnections() {
 func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
 
 func (s *Server) signal(sig os.Signal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := s.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		s.t.Errorf("signal %v to ClickHouse: %v", sig, err)
 	}
@@ -205,7 +237,10 @@ func (s *Server) signal(sig os.Signal) {
 // ProcessorTime is what the server has used so far.
 func (s *Server) ProcessorTime() time.Duration {
 	s.t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	s.mu.Lock()
+	pid := s.cmd.Process.Pid
+	s.mu.Unlock()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -233,8 +268,47 @@ func (s *Server) MustExec(statement string) string {
 }
 
 // Exec is MustExec for a statement that may fail. It goes over HTTP, without any
-// driver.
+// driver, and again if the server aborts meanwhile.
 func (s *Server) Exec(statement string) (string, error) {
+	for {
+		before := s.started()
+		answer, err := s.post(statement)
+		if !down(err) || !s.again(before) {
+			return answer, err
+		}
+	}
+}
+
+// down reports whether err says that the server cannot be reached, or is aborting.
+func down(err error) bool {
+	var unreachable *url.Error
+	return errors.As(err, &unreachable) || err != nil && strings.Contains(err.Error(), "(ABORTED)")
+}
+
+// again reports whether the server, which cannot be reached, has been started
+// since. An abort takes its time.
+func (s *Server) again(before int) bool {
+	s.mu.Lock()
+	ours, ended := s.cmd != nil, s.ended
+	s.mu.Unlock()
+	if !ours {
+		return false
+	}
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+	}
+	return s.started() != before
+}
+
+// started counts the server's starts.
+func (s *Server) started() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.starts
+}
+
+func (s *Server) post(statement string) (string, error) {
 	// No connection is kept: the engine waits for those that are when it stops.
 	client := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Post("http://"+s.HTTP+"/", "text/plain", strings.NewReader(statement))
