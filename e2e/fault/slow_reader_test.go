@@ -60,3 +60,37 @@ func TestSlowReader(t *testing.T) {
 		t.Errorf("the slow reader's request: got %s with %d bytes, want ok with %d", row.Outcome, row.BytesOut, len(got))
 	}
 }
+
+// The same holds where the roles are processes of their own: neither the ingress
+// nor the worker, nor NATS between them, holds what one client has not read.
+func TestSlowReaderOfACluster(t *testing.T) {
+	t.Parallel()
+	const size = 64 << 20
+	u := gatewaytest.NewUpstream(t, mock.Options{})
+	c := gatewaytest.NewCluster(t, u, gatewaytest.Setup{}, 1)
+	p := gatewaytest.Protocols[0]
+	slow := c.MustOpen(t, p.Stream("slow").With("X-Request-Id", "slow", "X-Mock-Text", "word", "X-Mock-Body-Size", "67108864", "X-Mock-Chunks", "4000"))
+	slow.MustEvents(t, 2)
+	gatewaytest.Await(t, soon, "the slow one's upstream to be slowed", func() bool { return c.Workers[0].Metrics().Sum("model_proxy_relay_stalled") == 1 })
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			a := c.Do(t, p.Stream("quick").With("X-Mock-Delay", "20ms", "X-Mock-Chunks", "50"))
+			if a.Err != nil || !p.Ended(a.Body) || a.Took > 5*time.Second {
+				t.Errorf("another stream: %d, %v after %v; want it whole after 1 s", a.Status, a.Err, a.Took)
+			}
+		})
+	}
+	all.Wait()
+	ingress, worker := c.RSS(t), c.Workers[0].RSS(t)
+	t.Logf("memory with one slow reader: ingress %d MiB, worker %d MiB", ingress>>20, worker>>20)
+	if ingress > 128<<20 || worker > 128<<20 {
+		t.Errorf("ingress and worker hold %d and %d MiB, want far less", ingress>>20, worker>>20)
+	}
+	got, err := slow.Rest()
+	u.AwaitOver(patience)
+	if want := u.Sent()[0]; err != nil || strings.ReplaceAll(got, ": keep-alive\n\n", "") != want || len(got) < size {
+		t.Errorf("the slow reader got %d bytes, %v; want the %d the upstream sent", len(got), err, len(want))
+	}
+	checkRecorded(t, c.Gateway, "slow")
+}

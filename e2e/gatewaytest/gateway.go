@@ -111,11 +111,15 @@ func (c *Cluster) start(role, servedBy, natsURL string, flags ...string) *Proces
 	if !slices.Contains(flags, "--data") {
 		flags = append(flags, "--data", c.t.TempDir())
 	}
+	config := ""
 	if role != "logsink" {
-		flags = append(flags, "--config", c.setup.write(c.t, c.u.URL, servedBy))
+		config = c.setup.write(c.t, c.u.URL, servedBy)
+		flags = append(flags, "--config", config)
 	}
 	args = append(append(args, flags...), c.setup.Flags...)
-	return Start(c.t, role+" "+servedBy, append(c.setup.environment(), "NATS_URL="+natsURL), args...)
+	p := Start(c.t, role+" "+servedBy, append(c.setup.environment(), "NATS_URL="+natsURL), args...)
+	p.Config = config
+	return p
 }
 
 // BusURL is the address of the cluster's NATS servers.

@@ -22,6 +22,8 @@ type Process struct {
 
 	// Began is when the process was started.
 	Began time.Time
+	// Config is the folder of its configuration, "" where it has none of a cluster's.
+	Config string
 }
 
 // Start starts the binary with the given arguments in a folder of its own; env

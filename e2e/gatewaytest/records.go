@@ -22,6 +22,7 @@ type RequestRow struct {
 	Outcome          string   `json:"outcome"`
 	Status           int      `json:"status"`
 	ErrorType        string   `json:"error_type"`
+	ConfigRevision   string   `json:"config_revision"`
 	Attempts         int      `json:"attempts"`
 	Deliveries       int      `json:"deliveries"`
 	Provider         string   `json:"provider"`

@@ -1,0 +1,98 @@
+package fault_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"model-proxy/e2e/gatewaytest"
+	"model-proxy/internal/provider/mock"
+)
+
+// reloadWithin bounds what is promised within a second, on a busy machine.
+const reloadWithin = 5 * time.Second
+
+// fleet are all processes of a cluster that have a configuration.
+type fleet []*gatewaytest.Process
+
+// push writes a file into every folder, or removes it where the content is nil,
+// and has every process read it.
+func (f fleet) push(t *testing.T, name string, content any) {
+	t.Helper()
+	for _, p := range f {
+		path := filepath.Join(p.Config, name)
+		var err error
+		switch c := content.(type) {
+		case nil:
+			err = os.Remove(path)
+		case string:
+			err = os.WriteFile(path, []byte(c), 0o600)
+		default:
+			var b []byte
+			if b, err = json.Marshal(c); err == nil {
+				err = os.WriteFile(path, b, 0o600)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Signal(syscall.SIGHUP)
+	}
+}
+
+// A change of the configuration reaches every process of a cluster, an invalid one
+// none, and a client's key that is taken away is refused while its stream goes on.
+func TestReloadOfACluster(t *testing.T) {
+	t.Parallel()
+	const leaver = "ck-e2e-leaver-90f1be57"
+	clients := []gatewaytest.JSON{{"id": "leaver", "key_env": "LEAVER_KEY"}}
+	u := gatewaytest.NewUpstream(t, mock.Options{})
+	c := gatewaytest.NewCluster(t, u, gatewaytest.Setup{Env: []string{"LEAVER_KEY=" + leaver}, Clients: clients}, 2)
+	both := []*gatewaytest.Gateway{c.Gateway, c.AddIngress()}
+	all := fleet{both[0].Process, both[1].Process, c.Workers[0].Process, c.Workers[1].Process}
+	p := gatewaytest.Protocols[0]
+	stream := c.MustOpen(t, p.Stream("going on").With("Authorization", leaver, "X-Request-Id", "leaver", "X-Mock-Delay", "20ms", "X-Mock-Chunks", "500"))
+	stream.MustEvents(t, 5)
+
+	pushed := time.Now()
+	all.push(t, "models/new.json", gatewaytest.Model("new", "openai"))
+	for i, g := range both {
+		gatewaytest.Await(t, reloadWithin, "the new model", func() bool { return g.Do(t, p.Of("new").Plain("hello")).Status == 200 })
+		if a := g.Do(t, p.Plain("hello").With("X-Request-Id", "new-"+string(rune('a'+i)))); a.Status != 200 {
+			t.Errorf("after the change: got %d: %s", a.Status, a.Body)
+		}
+	}
+	t.Logf("a new model on every ingress after %v", time.Since(pushed).Round(time.Millisecond))
+	before, now := c.AwaitRow(t, "new-a", soon).ConfigRevision, c.AwaitRow(t, "new-b", soon).ConfigRevision
+	if before == "" || before != now {
+		t.Errorf("revisions %q and %q, want one", before, now)
+	}
+
+	all.push(t, "models/new.json", `{"logical_name": "new", "model_routings": 7}`)
+	for _, one := range all {
+		one.AwaitLog("the running configuration stays", reloadWithin)
+	}
+	for _, g := range both {
+		if a := g.Do(t, p.Of("new").Plain("hello").With("X-Request-Id", "kept")); a.Status != 200 {
+			t.Errorf("after an invalid change: got %d: %s", a.Status, a.Body)
+		}
+	}
+
+	all.push(t, "models/new.json", gatewaytest.Model("new", "openai"))
+	revoked := time.Now()
+	all.push(t, "clients.json", []gatewaytest.JSON{})
+	for _, g := range both {
+		gatewaytest.Await(t, reloadWithin, "401 for the key that was taken away", func() bool {
+			return g.Do(t, p.Plain("hello").With("Authorization", leaver)).Status == 401
+		})
+	}
+	t.Logf("a key taken away from every ingress after %v", time.Since(revoked).Round(time.Millisecond))
+	if got, err := stream.Rest(); err != nil || !strings.HasSuffix(got, "data: [DONE]\n\n") {
+		t.Errorf("the leaver's stream: %d bytes, %v; want it to go on to its end", len(got), err)
+	}
+	checkRecorded(t, c.Gateway, "leaver")
+}
