@@ -74,6 +74,7 @@ type Delivery struct {
 
 	reply    string // R.<ingress>.<token>
 	bodySize int    // > 0: the body is to be pulled
+	version  int    // of the bus, as its ingress speaks it
 }
 
 // Ingress is the id of the process that holds the client.
@@ -166,8 +167,6 @@ func parseDelivery(m *nats.Msg) (*Delivery, error) {
 	if v := m.Header[jobHeader]; len(v) > 0 {
 		line = v[0]
 	}
-	var left int64
-	version := 0
 	for line != "" {
 		var field string
 		field, line, _ = strings.Cut(line, ";")
@@ -179,44 +178,14 @@ func parseDelivery(m *nats.Msg) (*Delivery, error) {
 			}
 			value = plain
 		}
-		switch name {
-		case "v":
-			version, _ = strconv.Atoi(value)
-		case "job":
-			d.ID = value
-		case "n":
-			d.Number, _ = strconv.Atoi(value)
-		case "made":
-			d.Attempts, _ = strconv.Atoi(value)
-		case "to":
-			d.reply = value
-		case "left":
-			left, _ = strconv.ParseInt(value, 10, 64)
-		case "client":
-			d.Client = value
-		case "at":
-			d.Endpoint = llm.Endpoint(value)
-		case "model":
-			d.Model = value
-		case "id":
-			d.RequestID = value
-		case "pool":
-			d.Pool = value
-		case "stream":
-			d.Stream = value == "1"
-		case "mode":
-			d.Mode = value
-		case "size":
-			d.bodySize, _ = strconv.Atoi(value)
-		}
+		d.set(name, value)
 	}
-	if version != Version {
-		return d, fmt.Errorf("%w: the job's is %d, this worker's is %d", ErrVersion, version, Version)
+	if d.version != Version {
+		return d, fmt.Errorf("%w: the job's is %d, this worker's is %d", ErrVersion, d.version, Version)
 	}
 	if d.ID == "" || d.reply == "" || d.Number < 1 {
 		return nil, errors.New("job without an id, a reply subject or a delivery number")
 	}
-	d.TimeLeft = time.Duration(left) * time.Millisecond
 	for name, values := range m.Header {
 		if rest, ok := strings.CutPrefix(name, fwdPrefix); ok {
 			if d.Header == nil {
@@ -226,4 +195,39 @@ func parseDelivery(m *nats.Msg) (*Delivery, error) {
 		}
 	}
 	return d, nil
+}
+
+// set takes one field of the job's header. Others are of no concern here.
+func (d *Delivery) set(name, value string) {
+	switch name {
+	case "v":
+		d.version, _ = strconv.Atoi(value)
+	case "job":
+		d.ID = value
+	case "n":
+		d.Number, _ = strconv.Atoi(value)
+	case "made":
+		d.Attempts, _ = strconv.Atoi(value)
+	case "to":
+		d.reply = value
+	case "left":
+		left, _ := strconv.ParseInt(value, 10, 64)
+		d.TimeLeft = time.Duration(left) * time.Millisecond
+	case "client":
+		d.Client = value
+	case "at":
+		d.Endpoint = llm.Endpoint(value)
+	case "model":
+		d.Model = value
+	case "id":
+		d.RequestID = value
+	case "pool":
+		d.Pool = value
+	case "stream":
+		d.Stream = value == "1"
+	case "mode":
+		d.Mode = value
+	case "size":
+		d.bodySize, _ = strconv.Atoi(value)
+	}
 }

@@ -83,7 +83,7 @@ func TestEnvelopeTravels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Delivery{Job: job, Number: 2, Attempts: 3, reply: "R.i-1.t"}
+	want := Delivery{Job: job, Number: 2, Attempts: 3, reply: "R.i-1.t", version: Version}
 	if diff := cmp.Diff(want, *d, cmp.AllowUnexported(Delivery{}), cmpopts.IgnoreFields(Job{}, "Deadline", "Lane"), cmpopts.IgnoreFields(Delivery{}, "TimeLeft")); diff != "" {
 		t.Errorf("published (-) and delivered (+) differ:\n%s", diff)
 	}
