@@ -24,7 +24,10 @@ func (x *Exchange) Error(status int, h http.Header, body []byte) *llm.Error {
 	}
 	e := x.upstreamError(status, f)
 	e.RetryAfter = RetryAfter(status, h)
-	if status >= 400 && x.conv == nil {
+	switch {
+	case status >= 300 && status < 400: // redirects are never followed: the key would go along
+		e.Status = http.StatusBadGateway
+	case status >= 400 && x.conv == nil:
 		e.Status = status
 		if rightShape(x.in.Client.Wire(), body) {
 			e.Body = scrub(bytes.Clone(body))

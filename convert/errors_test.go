@@ -42,6 +42,8 @@ func TestUpstreamErrors(t *testing.T) {
 		{"success false", llm.OpenAI, 500, `{"success":false,"error":{"message":"boom","code":"429"}}`, llm.ServerError, 500, `{"success":false,"error":{"message":"boom","code":"429"}}`},
 		{"html", llm.OpenAI, 502, `<html><body>nginx</body></html>`, llm.ServerError, 502,
 			`{"error":{"message":"the provider answered 502 Bad Gateway","type":"server_error","param":null,"code":null}}`},
+		{"redirect", llm.OpenAI, 307, ``, llm.ServerError, 502,
+			`{"error":{"message":"the provider answered 307 Temporary Redirect","type":"server_error","param":null,"code":null}}`},
 		{"empty", llm.Anthropic, 529, ``, llm.Overloaded, 529,
 			`{"type":"error","error":{"type":"overloaded_error","message":"the provider answered 529"},"request_id":"r1"}`},
 		{"no outer type", llm.Anthropic, 413, `{"error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}`, llm.TooLarge, 413,
