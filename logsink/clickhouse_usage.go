@@ -2,10 +2,12 @@ package logsink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -92,12 +94,15 @@ func (r *chReader) Usage(ctx context.Context, by []string, from time.Time) (*Row
 	if err := r.check(ctx); err != nil {
 		return nil, fmt.Errorf("query usage: %w", err)
 	}
-	sums, err := r.usageSums(ctx, groups, from, spans(from, slices.Contains(by, "hour")))
-	if err != nil {
-		return nil, fmt.Errorf("query usage: %w", err)
-	}
-	percentiles, err := r.percentiles(ctx, groups, from, slices.Contains(by, "hour"))
-	if err != nil {
+	var sums []grouped
+	var percentiles map[string][]any
+	var errs [2]error
+	var queries sync.WaitGroup
+	byHour := slices.Contains(by, "hour")
+	queries.Go(func() { sums, errs[0] = r.usageSums(ctx, groups, from, spans(from, byHour)) })
+	queries.Go(func() { percentiles, errs[1] = r.percentiles(ctx, groups, from, byHour) })
+	queries.Wait()
+	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("query usage: %w", err)
 	}
 	rows := &Rows{Columns: slices.Concat(by, figures)}
