@@ -30,7 +30,7 @@ stay as they are.`,
 				return err
 			}
 			if !env.Vars.ClickHouseDSN.IsZero() {
-				return usageError{errors.New("CLICKHOUSE_DSN: costs in ClickHouse are not reckoned anew, for the rollups would not agree with the rows; unset it for those in SQLite")}
+				return usageError{errors.New("CLICKHOUSE_DSN: costs are reckoned anew in SQLite only, for in ClickHouse the rollups would not agree with the rows; unset it")}
 			}
 			r := logsink.Repricing{Version: snap.Prices.Version, Price: priceOf(snap), DryRun: dryRun}
 			if r.From, err = day(from, "--from"); err == nil && to != "" {
