@@ -73,12 +73,12 @@ func requestOf(d *bus.Delivery) *usage.Request {
 }
 
 // orphaned records a request whose ingress died before any worker began it.
-func (w *Worker) orphaned(d *bus.Delivery) {
-	req := requestOf(d)
-	req.Time = usage.At(time.Now())
+func (w *Worker) orphaned(o *bus.Orphan) {
+	req := requestOf(&o.Delivery)
+	req.Time = usage.At(o.Published)
 	req.LoseIngress()
 	w.cfg.Records.Add(usage.Entry{Kind: usage.KindRequest, Ingress: req.IngressID, Request: req})
-	w.cfg.Log.Warn("job without its ingress", "request_id", d.RequestID, span.LogAttr(d.Trace), "ingress", req.IngressID)
+	w.cfg.Log.Warn("job without its ingress", "request_id", o.RequestID, span.LogAttr(o.Trace), "ingress", req.IngressID)
 }
 
 // used is what the attempt has used; ok is false where it was refused or never

@@ -48,7 +48,11 @@ func (w *Worker) cleared(r *Run) bool {
 		return false
 	}
 	if w.cfg.Orphaned != nil {
-		w.cfg.Orphaned(&r.Delivery)
+		o := &Orphan{Delivery: r.Delivery, Published: time.Now()}
+		if meta, err := r.msg.Metadata(); err == nil { // which every job has
+			o.Published = meta.Timestamp
+		}
+		w.cfg.Orphaned(o)
 	}
 	w.publish(r.msg.Reply, ackWord)
 	return false
@@ -69,7 +73,7 @@ type Orphans struct {
 	alive *Liveness
 	next  uint64    // sequence to go on with; 0 if the last search came to its end
 	last  time.Time // when that search began
-	open  int       // found and not removed
+	open  int       // found and not removed; where it is not 0, the next search begins anew
 }
 
 // NewOrphans returns an Orphans that knows by alive who is gone.

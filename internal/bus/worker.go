@@ -31,7 +31,7 @@ type WorkerConfig struct {
 	Handle func(*Run)
 	// Orphaned is told of a job that nobody began and whose ingress is gone, before
 	// the job leaves the queue. It must not block.
-	Orphaned func(*Delivery)
+	Orphaned func(*Orphan)
 }
 
 // Worker is the workers' side of the bus: it pulls jobs while it has free slots
