@@ -2,53 +2,21 @@ package nats_test
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"model-proxy/e2e/gatewaytest"
 	"model-proxy/internal/provider/mock"
 )
 
-var passwords = map[string]string{"ingress": "p-ingress-1", "worker": "p-worker-2", "logsink": "p-logsink-3", "admin": "p-admin-4"}
-
-// startDeployed starts a server with the configuration that deploy ships.
-func startDeployed(t *testing.T) *gatewaytest.NATS {
-	t.Helper()
-	words := []string{"$NATS_NAME", "nats-1", "/data", t.TempDir()}
-	for role, p := range passwords {
-		words = append(words, "$NATS_"+strings.ToUpper(role)+"_PASSWORD", p)
-	}
-	dir := t.TempDir()
-	for _, name := range []string{"server.conf", "limits.conf", "accounts.conf"} {
-		text, err := os.ReadFile(filepath.Join("../../deploy/nats", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.NewReplacer(words...).Replace(string(text))), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	opts, err := server.ProcessConfigFile(filepath.Join(dir, "server.conf"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	opts.HTTPHost, opts.HTTPPort = "", 0
-	n := gatewaytest.StartNATSWith(t, *opts)
-	n.Passwords = passwords
-	return n
-}
-
 // Every role does all its work with its own user's permissions.
 func TestRolesHaveThePermissionsTheyNeed(t *testing.T) {
 	t.Parallel()
 	u := gatewaytest.NewUpstream(t, mock.Options{})
-	n := startDeployed(t)
+	n := gatewaytest.StartDeployedNATS(t)
 	c := gatewaytest.NewClusterOn(t, n, u, gatewaytest.Setup{
 		Env: []string{"MODEL_PROXY_CONCURRENCY=1", "SECOND_KEY=" + gatewaytest.SecondClient,
 			"RATE_LIMIT_REQUESTS_PER_MINUTE=1000000", "RATE_LIMIT_TOKENS_PER_MINUTE=1000000000"},
@@ -91,7 +59,7 @@ func TestRolesHaveThePermissionsTheyNeed(t *testing.T) {
 // No role can do another's work, or read what is not for it.
 func TestRolesHaveNoPermissionsBesides(t *testing.T) {
 	t.Parallel()
-	n := startDeployed(t)
+	n := gatewaytest.StartDeployedNATS(t)
 	for _, c := range []struct{ role, publish, subscribe string }{
 		{role: "ingress", subscribe: "req.>"},
 		{role: "ingress", subscribe: "log.>"},
@@ -119,7 +87,7 @@ func TestRolesHaveNoPermissionsBesides(t *testing.T) {
 		{role: "admin", subscribe: "req.>"},
 	} {
 		denied := make(chan error, 16)
-		nc, err := nats.Connect(n.URL(), nats.UserInfo(c.role, passwords[c.role]), nats.CustomInboxPrefix("_INBOX."+c.role),
+		nc, err := nats.Connect(n.URL(), nats.UserInfo(c.role, n.Passwords[c.role]), nats.CustomInboxPrefix("_INBOX."+c.role),
 			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { denied <- err }))
 		if err != nil {
 			t.Fatal(err)
