@@ -82,7 +82,7 @@ type asker struct {
 // Wait returns when Next may have something, or Wake was called since the last
 // Wait. Meanwhile a near worker that has handed over a frame may call pass on
 // its own goroutine instead of waking the caller's: what is in Next is then
-// passed on without a change of goroutine (docs/decisions/0014). If pass
+// passed on without a change of goroutine (docs/decisions/0016). If pass
 // reports false, Wait returns. Wait(nil) leaves everything to the caller.
 func (c *Call) Wait(pass func() (done bool)) {
 	c.pass = pass
