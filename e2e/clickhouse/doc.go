@@ -6,4 +6,5 @@
 //	go test -tags clickhouse -run ClickHouse ./logsink
 //
 // SINK_KILLS is how often TestSinkKilled kills the sink, every 2 s; by default 8.
+// STORE_AWAY is how long TestStoreAwayForLong goes without ClickHouse; by default 10s.
 package clickhouse

@@ -191,6 +191,41 @@ func TestStoreAway(t *testing.T) {
 	}
 }
 
+// While ClickHouse is away LOG holds the records, not the sink's memory. STORE_AWAY
+// is for how long, 10 s by default.
+func TestStoreAwayForLong(t *testing.T) {
+	t.Parallel()
+	away := 10 * time.Second
+	if text := os.Getenv("STORE_AWAY"); text != "" {
+		var err error
+		if away, err = time.ParseDuration(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := newScene(t)
+	stop := s.load(8)
+	gatewaytest.Await(t, patience, "the first rows", func() bool { return s.sinkRows() > 0 })
+	s.ch.MustExec("SYSTEM STOP LISTEN TCP")
+	s.ch.BreakConnections()
+	figure := func(name string) float64 { return s.Sink.Metrics().Sum(name) }
+	gatewaytest.Await(t, patience, "the sink to have all in hand that it takes", func() bool { return figure("model_proxy_sink_stalled_seconds") > 3 })
+	pending, memory := figure("model_proxy_records_pending"), figure("process_resident_memory_bytes")
+	every(away, 1, func() {})
+	t.Logf("after %v more: %.0f messages wait in place of %.0f, %.1f MB of memory in place of %.1f", away,
+		figure("model_proxy_records_pending"), pending, figure("process_resident_memory_bytes")/1e6, memory/1e6)
+	if now := figure("model_proxy_records_pending"); now <= pending {
+		t.Errorf("%v messages wait, and %v before", now, pending)
+	}
+	if more := figure("process_resident_memory_bytes") - memory; more > 32e6 {
+		t.Errorf("the sink's memory has grown by %.0f MB, want it flat", more/1e6)
+	}
+	s.ch.MustExec("SYSTEM START LISTEN TCP")
+	n := stop()
+	t.Logf("%d requests", n)
+	s.wantExactly(n)
+	gatewaytest.Await(t, patience, "the lag to end", func() bool { return figure("model_proxy_records_pending") == 0 })
+}
+
 func (s *scene) sinkRows() float64 { return s.Sink.Metrics().Sum("model_proxy_sink_rows_total") }
 
 // Of two sinks one writes. When it dies or hangs the other takes over within

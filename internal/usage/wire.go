@@ -81,7 +81,8 @@ func Decode(data []byte) ([]Entry, error) {
 // Encode writes a message of process that holds entries; their own Process is
 // not used. Packer does the same piece by piece.
 func Encode(process string, entries ...Entry) []byte {
-	data := appendHeader(nil, process)
+	const usual = 320 // bytes of an entry, so that a batch of thousands is not copied again and again
+	data := appendHeader(make([]byte, 0, usual*len(entries)), process)
 	for i := range entries {
 		data = appendEntry(data, &entries[i])
 	}
