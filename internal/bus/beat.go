@@ -2,6 +2,7 @@ package bus
 
 import (
 	"encoding/binary"
+	"maps"
 	"strings"
 	"time"
 
@@ -134,6 +135,17 @@ func (g *gate) hear(id string, body *reader) {
 	g.others[id] = c
 	g.crowd.Store(true)
 	g.mu.Unlock()
+}
+
+// disperse forgets what ingresses held that have fallen silent.
+func (g *gate) disperse() {
+	if !g.crowd.Load() {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	maps.DeleteFunc(g.others, func(_ string, c crowd) bool { return time.Since(c.heard) >= hungAfter })
+	g.crowd.Store(len(g.others) > 0)
 }
 
 // elsewhere is what other ingresses hold, of all and of one tenant.

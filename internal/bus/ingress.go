@@ -296,9 +296,7 @@ func (c *Call) pubAck(data []byte) {
 		return
 	}
 	if ack.Error == nil {
-		c.mu.Lock()
-		c.acked, c.queueSeq = true, ack.Seq
-		c.mu.Unlock()
+		c.queued(ack.Seq)
 		return
 	}
 	if strings.Contains(ack.Error.Description, "per subject") {
@@ -306,6 +304,17 @@ func (c *Call) pubAck(data []byte) {
 		return
 	}
 	c.refused(RefusedFull)
+}
+
+// queued notes that the queue has the job, and takes it out if nobody waits for it
+// any more.
+func (c *Call) queued(seq uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.acked, c.queueSeq = true, seq
+	if c.run == 0 && (c.cancelled || c.finished) {
+		c.in.forget(seq)
+	}
 }
 
 // quickAck reads the sequence out of {"stream":"REQ","seq":12}, the only form

@@ -41,6 +41,7 @@ func (p *pace) wait(jobs int64) time.Duration {
 // have in the queue. fleet is how many ingresses are alive.
 func (g *gate) tick(fleet int) {
 	g.fleet.Store(int64(max(1, fleet)))
+	g.disperse()
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	for _, l := range g.lines {

@@ -1,7 +1,9 @@
 package bus
 
 import (
+	"encoding/binary"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -32,4 +34,22 @@ func TestPace(t *testing.T) {
 	if p.perSecond < 99 || p.perSecond > 101 {
 		t.Errorf("after 10 s of 25 jobs every 250 ms: %v a second, want 100", p.perSecond)
 	}
+}
+
+// An ingress that dies while it holds jobs never says that it holds none.
+func TestWhatTheDeadHeldIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const subject = "req.default.normal.a"
+		g := newGate(bounds{10, 10, 1000})
+		body := binary.AppendUvarint(appendString(binary.AppendUvarint(nil, 3), subject), 3)
+		g.hear("i-dead", &reader{b: body})
+		if got := g.elsewhere(subject); got.jobs != 3 || got.tenant != 3 {
+			t.Fatalf("while it lives: got %+v, want 3 jobs of the tenant", got)
+		}
+		time.Sleep(hungAfter) // in the bubble's time
+		g.tick(1)
+		if len(g.others) != 0 || g.crowd.Load() {
+			t.Errorf("got %d ingresses that hold jobs, want none", len(g.others))
+		}
+	})
 }

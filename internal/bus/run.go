@@ -48,15 +48,16 @@ type Run struct {
 	seq     uint32 // of the next frame
 	limit   uint32 // frames below it may be sent
 	kept    []kept // sent, not yet covered by credit
-	bytes   int    // in kept
+	bytes   int    // of the window, that kept takes
 	over    bool   // the end has been sent
 	sent    time.Time
 	heard   time.Time // last control message
 }
 
 type kept struct {
-	seq uint32
-	buf []byte
+	seq    uint32
+	buf    []byte
+	window int // bytes that it takes of the window
 }
 
 // Context ends when the job is cancelled, fenced, or its ingress is lost; its
@@ -97,7 +98,7 @@ func (r *Run) Accept(a *Attempt) {
 	if a != nil {
 		buf = appendSection(buf, a.append)
 	}
-	h := r.putLocked(buf, canWait)
+	h := r.noteLocked(buf, canWait)
 	r.mu.Unlock()
 	r.handed(h)
 	r.w.out.send(canWait, message{r.msg.Reply, ackWord})
@@ -107,7 +108,7 @@ func (r *Run) Accept(a *Attempt) {
 // before the call is: should the worker die, the ingress knows of both.
 func (r *Run) Attempt(a *Attempt) {
 	r.mu.Lock()
-	h := r.putLocked(appendSection(appendFrameHeader(r.buffer(sectionSize), partAttempt, r.id, r.seq), a.append), atOnce)
+	h := r.noteLocked(appendSection(appendFrameHeader(r.buffer(sectionSize), partAttempt, r.id, r.seq), a.append), atOnce)
 	r.mu.Unlock()
 	r.handed(h)
 }
@@ -226,11 +227,23 @@ func (r *Run) encodeLocked(p Part, flags byte) []byte {
 	return buf
 }
 
-// putLocked sends a frame and keeps it until credit covers it. What it returns
-// goes to handed once the lock is let go of.
+// putLocked sends a frame of the answer and keeps it until credit covers it. What
+// it returns goes to handed once the lock is let go of.
 func (r *Run) putLocked(buf []byte, u urgency) handover {
-	r.kept = append(r.kept, kept{r.seq, buf})
-	r.bytes += len(buf)
+	return r.sendLocked(kept{r.seq, buf, len(buf)}, u)
+}
+
+// noteLocked is putLocked for a frame that the ingress reads by itself. It waits
+// for no client and gets no credit, so it takes nothing of the window.
+func (r *Run) noteLocked(buf []byte, u urgency) handover {
+	r.limit++
+	return r.sendLocked(kept{r.seq, buf, 0}, u)
+}
+
+func (r *Run) sendLocked(k kept, u urgency) handover {
+	buf := k.buf
+	r.kept = append(r.kept, k)
+	r.bytes += k.window
 	r.seq++
 	r.sent = time.Now()
 	if r.at != nil {
@@ -265,7 +278,7 @@ func (r *Run) credit(limit uint32) {
 	}
 	n := 0
 	for n < len(r.kept) && r.kept[n].seq+windowFrames < limit {
-		r.bytes -= len(r.kept[n].buf)
+		r.bytes -= r.kept[n].window
 		r.freeBuffer(r.kept[n].buf)
 		n++
 	}

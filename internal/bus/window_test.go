@@ -1,0 +1,74 @@
+package bus_test
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"model-proxy/internal/bus"
+	"model-proxy/internal/bus/bustest"
+)
+
+// An ingress reads of attempts by itself and gives no credit for them: they must
+// not use up the window that the answer needs.
+func TestAttemptsTakeNothingOfTheWindow(t *testing.T) {
+	nearAndApart(t, attemptsTakeNothingOfTheWindow)
+}
+
+func attemptsTakeNothingOfTheWindow(t *testing.T, g *gateway) {
+	const attempts = 200
+	g.worker(1, func(r *bus.Run) {
+		r.Accept(&bus.Attempt{Number: 1})
+		for n := 2; n <= attempts; n++ {
+			r.Attempt(&bus.Attempt{Number: n})
+		}
+		for range 100 {
+			if err := r.Send(bus.Part{Data: []byte("x"), Events: 1}); err != nil {
+				return
+			}
+		}
+		_ = r.Send(bus.Part{End: &bus.End{Attempts: attempts}})
+	})
+	c := g.submit([]byte("{}"))
+	if data, end := collect(t, c); len(data) != 100 || end.Err != nil || end.Attempts != attempts {
+		t.Errorf("got %d bytes, end %+v, want 100 bytes after %d attempts", len(data), end, attempts)
+	}
+}
+
+// Frames that together come just short of what credit is sent for, and then the
+// largest there is: the acceptance before them must not make it one byte too many.
+func TestLargestFrameFitsAfterWhatIsNotCredited(t *testing.T) {
+	nearAndApart(t, largestFrameFitsAfterWhatIsNotCredited)
+}
+
+func largestFrameFitsAfterWhatIsNotCredited(t *testing.T, g *gateway) {
+	const largest, first = 128 << 10, 128<<10 - 11 // with the ten bytes before the data, one less than half of the window
+	g.worker(1, func(r *bus.Run) {
+		r.Accept(nil)
+		for _, size := range []int{first, largest} {
+			if err := r.Send(bus.Part{Data: bytes.Repeat([]byte("x"), size), Events: 1}); err != nil {
+				return
+			}
+		}
+		_ = r.Send(bus.Part{End: &bus.End{}})
+	})
+	c := g.submit([]byte("{}"))
+	if data, end := collect(t, c); len(data) != first+largest || end.Err != nil {
+		t.Errorf("got %d bytes, end %+v, want %d", len(data), end, first+largest)
+	}
+}
+
+// A client that hangs up before the queue has said that it has the job leaves
+// nothing there for a worker to begin.
+func TestCancelBeforeTheQueueAnswers(t *testing.T) {
+	g := newGateway(t, nil)
+	conn := bustest.Connect(t, g.cfg, "looker")
+	for n := range 20 {
+		g.submitFor(fmt.Sprint("client-", n), bus.LaneNormal).Cancel()
+	}
+	bustest.Wait(t, "all jobs to be in the queue, or to have been", func() bool {
+		s, err := conn.JetStream().Stream(t.Context(), "REQ")
+		return err == nil && s.CachedInfo().State.LastSeq >= 20
+	})
+	bustest.Wait(t, "the queue to be empty", func() bool { return g.queued(conn) == 0 })
+}
