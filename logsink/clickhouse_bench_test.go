@@ -21,6 +21,12 @@ import (
 func BenchmarkClickHouseSink(b *testing.B) {
 	ch := chtest.Start(b)
 	js, consumer := logServer(b)
+	asDeployed := consumer.CachedInfo().Config
+	asDeployed.AckWait, asDeployed.MaxAckPending = 5*time.Second, -1 // else a batch in hand comes again
+	consumer, err := js.UpdateConsumer(b.Context(), "LOG", asDeployed)
+	if err != nil {
+		b.Fatal(err)
+	}
 	s, db, _ := openClickHouse(b, ch, js)
 	for first := 0; first < b.N; first += 17 {
 		var entries []usage.Entry
