@@ -83,7 +83,8 @@ func (g *Grant) Settle(prompt, completion int64) {
 	}
 	g.client.answer.note(completion)
 	g.limiter.tokens.Add(-g.reserved)
-	if more := prompt + completion - g.reserved; g.reserved > 0 && more != 0 {
+	used := min(prompt, mostTokens) + min(completion, mostTokens)
+	if more := used - g.reserved; g.reserved > 0 && more != 0 {
 		now, _ := g.limiter.store.clock.now() // known: something was taken
 		g.client.tokens.adjust(now, g.tokensIn, more)
 	}

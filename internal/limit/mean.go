@@ -5,6 +5,10 @@ import "sync/atomic"
 const (
 	defaultAnswer = 256 // tokens; of a client that has had none, where the request says nothing
 	meanWeight    = 8   // a new answer moves the mean by one part in so many
+
+	// mostTokens is what counts at most of any number of tokens: what a request or
+	// an upstream says can be any, and many of it have to add up.
+	mostTokens = 1 << 31
 )
 
 // mean is a client's recent mean answer in tokens. The zero mean knows none.
@@ -20,7 +24,7 @@ func (m *mean) note(tokens int64) {
 	}
 	for {
 		old := m.millis.Load()
-		next := tokens * 1000
+		next := min(tokens, mostTokens) * 1000
 		if old != 0 {
 			next = old + (next-old)/meanWeight
 		}
@@ -34,6 +38,7 @@ func (m *mean) note(tokens int64) {
 // and the mean; maxTokens alone while no answer is known.
 func (m *mean) expect(maxTokens int64) int64 {
 	known := m.millis.Load() / 1000
+	maxTokens = min(maxTokens, mostTokens)
 	switch {
 	case known == 0 && maxTokens > 0:
 		return maxTokens
