@@ -170,3 +170,31 @@ func TestWatchRefusesAndRecovers(t *testing.T) {
 		t.Errorf("changed: got %v and revision %s, want another than %s", err, s.Current().Revision, before)
 	}
 }
+
+// The gateway goes on with what it has, and sees the folder when it is back.
+func TestWatchOutlivesAFolderThatIsNone(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "config/providers/p.json", upstreamAt("old"))
+	s, wait := watching(t, Options{Environ: []string{"CLIENT_API_KEY=c"}})
+	write(t, "config/providers/p.json", upstreamAt("watched"))
+	if err := wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename("config", "away"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, "config", "not a folder")
+	if err := wait(); err == nil || !strings.Contains(err.Error(), "config") {
+		t.Errorf("got %v, want an error that names the folder", err)
+	}
+	if err := os.Remove("config"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, "away/providers/p.json", upstreamAt("new"))
+	if err := os.Rename("away", "config"); err != nil {
+		t.Fatal(err)
+	}
+	for s.Current().Providers["p"] == nil || s.Current().Providers["p"].BaseURL != "https://new.test" {
+		_ = wait() // whatever is told meanwhile; no report within 20 s fails the test
+	}
+}

@@ -17,6 +17,9 @@ import (
 // and Kubernetes replace them in several steps.
 const settle = 100 * time.Millisecond
 
+// lookAgain is how soon folders are tried again that could not be watched.
+const lookAgain = 5 * time.Second
+
 // kubernetesSwap is the link that Kubernetes turns to publish a new version
 // of all files of a mounted ConfigMap or Secret at once.
 const kubernetesSwap = "..data"
@@ -24,7 +27,8 @@ const kubernetesSwap = "..data"
 // Watch reloads whenever a configuration file or the .env file changes, until
 // ctx ends. It calls report, never concurrently, after each reload that
 // brought another revision (nil) or that was refused, the first time for each
-// error. The error of Watch itself is that the files cannot be watched.
+// error. A folder that cannot be watched is reported likewise and tried again.
+// The error of Watch itself is that a folder cannot be watched at the start.
 func (s *Source) Watch(ctx context.Context, report func(error)) error {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -40,6 +44,7 @@ func (s *Source) Watch(ctx context.Context, report func(error)) error {
 	defer quiet.Stop()
 	// What the first load left out has been told at the start.
 	told := errorText(refused(s.Current().Problems))
+	blind := "" // why a folder is not watched, as told last
 	for {
 		select {
 		case <-ctx.Done():
@@ -56,9 +61,14 @@ func (s *Source) Watch(ctx context.Context, report func(error)) error {
 			// Register first: directories may be new, and what changes while
 			// the files are read must be seen.
 			watched = s.watchList()
-			if err := watched.register(w); err != nil {
-				return err
+			err := watched.register(w)
+			if err != nil {
+				if err.Error() != blind {
+					report(err)
+				}
+				quiet.Reset(lookAgain)
 			}
+			blind = errorText(err)
 			told = s.reloadAndTell(told, report)
 		}
 	}
@@ -113,20 +123,22 @@ func (s *Source) watchList() watchList {
 
 // register watches the folders that exist and the parents of single paths.
 // Each is registered anew, because the path may lead to another directory now.
+// The error names all that exist and cannot be watched; the others are.
 func (l watchList) register(w *fsnotify.Watcher) error {
 	dirs := slices.Clone(l.folders)
 	for _, name := range l.names {
 		dirs = append(dirs, filepath.Dir(name))
 	}
 	slices.Sort(dirs)
+	var faults []error
 	for _, dir := range slices.Compact(dirs) {
 		_ = w.Remove(dir) // the first time there is nothing to remove
 		err := w.Add(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("watch %s: %w", dir, err)
+			faults = append(faults, fmt.Errorf("watch %s: %w", dir, err))
 		}
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
 // concerns reports whether an event may change the configuration. The parents
