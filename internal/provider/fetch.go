@@ -42,6 +42,7 @@ func fileTransport(conf *tls.Config, reach func(netip.AddrPort) bool) *http.Tran
 	}}
 	return &http.Transport{
 		DialContext: dialer.DialContext, TLSClientConfig: conf, TLSHandshakeTimeout: fileTimeout, ForceAttemptHTTP2: true,
+		MaxIdleConns:        64, // whoever names addresses chooses how many hosts there are
 		MaxIdleConnsPerHost: 2, IdleConnTimeout: idleConnLimit, MaxResponseHeaderBytes: 64 << 10,
 	}
 }
