@@ -90,8 +90,9 @@ func (j *job) addLost(r *usage.Request) {
 	case r.CostNanoUSD != nil:
 		total := *r.CostNanoUSD + j.lost
 		r.CostNanoUSD = &total
-	case r.UsageSource == "" || r.UsageSource == llm.UsageNone:
-		r.CostNanoUSD = &j.lost // no other attempt used anything
+	case r.UsageSource == "" || r.UsageSource == llm.UsageNone: // no other attempt used anything
+		lost := j.lost // which may grow while the row is being stored
+		r.CostNanoUSD = &lost
 	}
 }
 

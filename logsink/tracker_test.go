@@ -471,3 +471,25 @@ func TestLostAttemptCostsItsPrompt(t *testing.T) {
 		}
 	})
 }
+
+// While a batch is being stored the next one is gathered: what that brings must not
+// change a row that is on its way.
+func TestRowsOnTheirWayDoNotChange(t *testing.T) {
+	lost := func(number int) *usage.Entry {
+		e := attempt1(usage.KindLost, "a", number, usage.WorkerLost)
+		e.Attempt.Spend = usage.Spend{UsageSource: llm.UsageEstimated, CostNanoUSD: nano(70)}
+		e.Attempt.Delivery = number
+		return &e
+	}
+	started, request := attempt1(usage.KindStarted, "a", 2, ""), requestEntry("a", usage.Error)
+	started.Attempt.Delivery = 2
+	tr, now := newTracker(), time.Now()
+	for _, e := range []*usage.Entry{lost(1), &started, &request} {
+		tr.apply(e, now)
+	}
+	stored := tr.cut(now).requests[0]
+	tr.apply(lost(2), now)
+	if got := *stored.CostNanoUSD; got != 70 {
+		t.Errorf("the row's cost became %d with the next batch, want 70", got)
+	}
+}

@@ -286,6 +286,31 @@ func lostWorkerInMidStreamIsAnError(t *testing.T, g *gateway) {
 	}
 }
 
+// A job whose client has gone is not given to another worker when its own is lost.
+func TestLostWorkerOfACancelledJob(t *testing.T) { nearAndApart(t, lostWorkerOfACancelledJob) }
+
+func lostWorkerOfACancelledJob(t *testing.T, g *gateway) {
+	taken := make(chan struct{}, 1)
+	_, conn := g.worker(8, func(r *bus.Run) {
+		r.Accept(nil)
+		taken <- struct{}{}
+		<-r.Context().Done()
+	})
+	c := g.submit([]byte("{}"))
+	<-taken
+	conn.NATS().Close()
+	c.Cancel()
+	bustest.Wait(t, "the loss to be noticed", func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return len(g.lost) == 1
+	})
+	if s := c.State(); s.Deliveries != 1 {
+		t.Errorf("got %d deliveries, want 1", s.Deliveries)
+	}
+	c.Close()
+}
+
 func TestConcurrentJobsStayApart(t *testing.T) { nearAndApart(t, concurrentJobsStayApart) }
 
 func concurrentJobsStayApart(t *testing.T, g *gateway) {

@@ -106,14 +106,19 @@ func (c *Call) arrived(a arrival) {
 	switch {
 	case a == nothing:
 	case a == data && c.turn.TryLock():
-		done := c.pass != nil && c.pass()
-		c.turn.Unlock()
-		if !done {
+		if !c.passOn() {
 			c.Wake()
 		}
 	default: // whoever has the turn looks again
 		c.Wake()
 	}
+}
+
+// passOn reads in the reader's place. Who calls it has the turn, and has it no
+// longer, even if it panics: that is the worker's to deal with, not the reader's.
+func (c *Call) passOn() (done bool) {
+	defer c.turn.Unlock()
+	return c.pass != nil && c.pass()
 }
 
 // Ready is Wait for a select.
@@ -403,6 +408,10 @@ func (c *Call) lostLocked(cause error) {
 	loss.Number = max(1, c.attempts)
 	if c.in.cfg.Lost != nil {
 		c.in.cfg.Lost(loss)
+	}
+	if c.cancelled { // nobody wants another worker to begin
+		c.finishLocked()
+		return
 	}
 	if c.committed {
 		c.failLocked(llm.NewError(llm.BadGateway, "the connection to the worker was lost while it answered").Because(cause))
