@@ -104,14 +104,21 @@ func (r *Run) Accept(a *Attempt) {
 	r.w.out.send(canWait, message{r.msg.Reply, ackWord})
 }
 
-// Attempt tells that another upstream is about to be called. It is on its way
-// before the call is: should the worker die, the ingress knows of both.
+// Attempt tells that another upstream is about to be called. The server has it
+// before Attempt returns, unless it is away: should the worker die in the call,
+// the ingress knows of both.
 func (r *Run) Attempt(a *Attempt) {
 	r.mu.Lock()
 	h := r.noteLocked(appendSection(appendFrameHeader(r.buffer(sectionSize), partAttempt, r.id, r.seq), a.append), atOnce)
 	r.mu.Unlock()
 	r.handed(h)
+	if r.at == nil {
+		_ = r.w.conn.nc.FlushTimeout(knownWithin) // the call is made in any case
+	}
 }
+
+// knownWithin bounds how long a call to another upstream waits for the server.
+const knownWithin = 50 * time.Millisecond
 
 // Part is what one Send carries; every field may be left out.
 type Part struct {
