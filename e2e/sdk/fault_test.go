@@ -235,7 +235,7 @@ func (g *gateway) checkTimers(t *testing.T, want string) {
 const spareKey = "sk-e2e-spare-6e0b7d91aa42"
 
 // withSpare is EachProtocol with a second provider for each model, under another
-// key, and a second's patience.
+// key, and three seconds of patience.
 func withSpare(url string) gatewaytest.Setup {
 	s := gatewaytest.EachProtocol(url)
 	s.Env = append(s.Env, "SPARE_KEY_API_KEY="+spareKey)
@@ -244,7 +244,7 @@ func withSpare(url string) gatewaytest.Setup {
 			"api_keys": gatewaytest.JSON{"env_var_patterns": []string{"SPARE_KEY_API_KEY"}}})
 		s.Files["providers/spare-"+name+".json"] = spare
 		s.Files["models/"+name+".json"] = gatewaytest.With(gatewaytest.Model(name, name, "spare-"+name),
-			gatewaytest.JSON{"timeout_seconds": 1, "idle_timeout_seconds": 1})
+			gatewaytest.JSON{"timeout_seconds": 3, "idle_timeout_seconds": 3})
 	}
 	return s
 }
