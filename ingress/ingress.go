@@ -129,6 +129,11 @@ func (s *Server) routes() http.Handler {
 	return s.cors(r)
 }
 
+// answerWithin bounds the answers to all but admitted requests, from the request's
+// header on: whoever reads none of them does not keep a connection for ever. It is
+// longer than a body and a query of the records may take.
+const answerWithin = 3 * time.Minute
+
 // Run serves listener until ctx ends, then lets what is in flight finish for up
 // to cfg.Drain. It returns when all is over and every record is with cfg.Records.
 func (s *Server) Run(ctx context.Context, listener net.Listener) error {
@@ -154,13 +159,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 		return err
 	}
 
-	server := &http.Server{
-		Handler:           s.handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    1 << 20, // what is over maxHeader gets its 431 from us, in the caller's protocol
-		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
-	}
+	server := s.http()
 	served := make(chan error, 1)
 	parts.Go(func() { served <- server.Serve(listener) })
 
@@ -177,6 +176,18 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 		err = nil
 	}
 	return err
+}
+
+// http is the server that clients speak to.
+func (s *Server) http() *http.Server {
+	return &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		WriteTimeout:      answerWithin,
+		MaxHeaderBytes:    1 << 20, // what is over maxHeader gets its 431 from us, in the caller's protocol
+		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+	}
 }
 
 // drain stops accepting and waits for what is in flight. What is left at the end

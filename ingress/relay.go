@@ -48,6 +48,7 @@ type answer struct {
 // relay writes the answer to the client until one side has had enough.
 func (q *request) relay(w http.ResponseWriter, r *http.Request) {
 	q.w, q.control = w, http.NewResponseController(w)
+	_ = q.control.SetWriteDeadline(time.Time{}) // write sets its own: answerWithin is for those who need no worker
 	q.wrote = q.read
 	// One channel says that something has happened, what it was is looked up: a
 	// select over four costs more than all else there is to do for a chunk.
