@@ -224,14 +224,23 @@ func (e *Environment) checkVars() {
 	v.CORSOrigins = slices.DeleteFunc(v.CORSOrigins, func(o string) bool { return o == "" })
 }
 
+// longestRest bounds what rests where no upstream has said for how long.
+const longestRest = 31 * 24 * time.Hour
+
+// restOf turns seconds into a length that no number makes overflow; below 0 stays
+// below 0.
+func restOf(seconds int64) time.Duration {
+	return time.Duration(min(max(seconds, -1), int64(longestRest/time.Second))) * time.Second
+}
+
 // settings are the values that a snapshot carries.
 func (e *Environment) settings() Settings {
 	v := e.Vars
 	return Settings{
-		KeyCooldown:       time.Duration(v.KeyCooldownSeconds) * time.Second,
+		KeyCooldown:       restOf(v.KeyCooldownSeconds),
 		MaxKeyCycles:      max(v.MaxKeyRetryCycles, 1),
 		BreakerFailures:   v.BreakerFailures,
-		BreakerRest:       time.Duration(v.BreakerSeconds) * time.Second,
+		BreakerRest:       restOf(v.BreakerSeconds),
 		KeyAffinity:       v.KeyAffinity == "auto",
 		RequestsPerMinute: max(v.RequestsPerMinute, 0),
 		TokensPerMinute:   max(v.TokensPerMinute, 0),

@@ -74,3 +74,12 @@ func TestBrokenEnvFileShowsNoKey(t *testing.T) {
 		t.Errorf("got error %v, want one that names the file and shows no key", err)
 	}
 }
+
+// A number of seconds that is too large for a time.Duration is a long rest, not none.
+func TestRestsDoNotOverflow(t *testing.T) {
+	for seconds, want := range map[string]time.Duration{"9223372036854775807": longestRest, "10000000000": longestRest, "-9223372036854775808": -time.Second, "7": 7 * time.Second} {
+		if got := load(t, map[string]string{}, "KEY_COOLDOWN_SECONDS="+seconds).Settings.KeyCooldown; got != want {
+			t.Errorf("KEY_COOLDOWN_SECONDS=%s: got %v, want %v", seconds, got, want)
+		}
+	}
+}
