@@ -45,9 +45,6 @@ const (
 	defaultTotal      = 600 * time.Second
 )
 
-// heaviest bounds a route's weight, so that those of a model add up.
-const heaviest = 1_000_000
-
 var strategies = []string{"ordered", "weighted", "least_latency"}
 
 // modelReader checks one model file and builds the Model of it.
@@ -131,8 +128,8 @@ func (r *modelReader) route(field string, f routeFile) *Route {
 	route := &Route{Model: f.Model, Weight: 1, CooldownSeconds: f.CooldownSeconds}
 	if f.Weight != nil {
 		route.Weight = *f.Weight
-		if route.Weight < 0 || route.Weight > heaviest {
-			r.fault(field+".weight", "must be from 0 to %d, is %d", heaviest, route.Weight)
+		if route.Weight < 0 {
+			r.fault(field+".weight", "must be 0 or more, is %d", route.Weight)
 		}
 	}
 	var wire llm.Protocol
