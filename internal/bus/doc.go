@@ -48,7 +48,8 @@
 // first. Frames of any other run are answered with a cancel.
 //
 // Frames are numbered. A worker keeps what it sent until credit covers it, and
-// credit moves as the client takes bytes, at most 64 frames and 256 KB ahead. A
+// credit moves as the client takes bytes, at most 64 frames and 256 KB ahead.
+// The acceptance and attempts, which the ingress itself reads, do not count. A
 // gap, or a silence, makes the ingress name the frame it wants next. So the loss
 // of a connection for seconds is a pause, and a slow client slows its own
 // upstream and nobody else.
