@@ -13,7 +13,7 @@ import (
 // Bounds of waiting. They are wide: what a promise bounds more tightly is
 // measured and compared by itself.
 const (
-	soon     = 10 * time.Second // what happens as a matter of course
+	soon     = 20 * time.Second // what happens as a matter of course
 	patience = 30 * time.Second // what has to be noticed first
 )
 
