@@ -2,7 +2,6 @@ package nats_test
 
 import (
 	"fmt"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -65,12 +64,7 @@ func TestLeaderStops(t *testing.T) {
 	u := gatewaytest.NewUpstream(t, mock.Options{Fault: mock.Fault{TTFT: 20 * time.Millisecond, Delay: 20 * time.Millisecond, Chunks: 20}})
 	n, c, other := replicated(t, u)
 	both := []*gatewaytest.Gateway{c.Gateway, other}
-	var long []*gatewaytest.Stream
-	for i := range 6 {
-		s := both[i%2].MustOpen(t, gatewaytest.Protocols[i%2].Stream("on and on").With("X-Request-Id", "long-"+strconv.Itoa(i), "X-Mock-Chunks", "600"))
-		s.MustEvents(t, 5)
-		long = append(long, s)
-	}
+	long := openLong(t, both, 6, 600)
 	over := make(chan struct{})
 	all := make(chan [][]asked, 1)
 	go func() { all <- load(t, both, 8, over) }()

@@ -41,37 +41,53 @@ func openLong(t *testing.T, over []*gatewaytest.Gateway, n, chunks int) []*gatew
 	return long
 }
 
+// loaded is a cluster on three servers, with two ingresses that both have
+// streams under way and a load of short requests.
+type loaded struct {
+	servers *gatewaytest.NATSServers
+	u       *gatewaytest.Upstream
+	cluster *gatewaytest.Cluster
+	both    []*gatewaytest.Gateway
+	long    []*gatewaytest.Stream
+	stop    func() [][]asked // ends the load
+}
+
+func startLoaded(t *testing.T, streams, chunks, clients int) *loaded {
+	t.Helper()
+	u := gatewaytest.NewUpstream(t, mock.Options{Fault: mock.Fault{TTFT: 20 * time.Millisecond, Delay: 20 * time.Millisecond, Chunks: 20}})
+	n := gatewaytest.StartNATSServers(t)
+	c := gatewaytest.NewClusterOn(t, n, u, onThree, 2)
+	both := []*gatewaytest.Gateway{c.Gateway, c.AddIngress()}
+	long := openLong(t, both, streams, chunks)
+	over := make(chan struct{})
+	all := make(chan [][]asked, 1)
+	go func() { all <- load(t, both, clients, over) }()
+	gatewaytest.Await(t, patience, "the load to run", func() bool { return len(u.Requests()) > 60 })
+	return &loaded{n, u, c, both, long, func() [][]asked { close(over); return <-all }}
+}
+
 // The server that leads the queue is killed under load, and comes back: streams
 // under way lose nothing, requests wait or are told to come back, and what was
 // admitted has one record, every call one attempt's.
 func TestLeaderKilled(t *testing.T) {
 	t.Parallel()
-	u := gatewaytest.NewUpstream(t, mock.Options{Fault: mock.Fault{TTFT: 20 * time.Millisecond, Delay: 20 * time.Millisecond, Chunks: 20}})
-	n := gatewaytest.StartNATSServers(t)
-	c := gatewaytest.NewClusterOn(t, n, u, onThree, 2)
-	both := []*gatewaytest.Gateway{c.Gateway, c.AddIngress()}
-	long := openLong(t, both, 6, 600)
-	over := make(chan struct{})
-	all := make(chan [][]asked, 1)
-	go func() { all <- load(t, both, 8, over) }()
-	gatewaytest.Await(t, patience, "the load to run", func() bool { return len(u.Requests()) > 60 })
-	leader := n.Leader("REQ")
+	s := startLoaded(t, 6, 600, 8)
+	leader := s.servers.Leader("REQ")
 	killed := time.Now()
 	leader.Kill()
-	for _, g := range both {
+	for _, g := range s.both {
 		gatewaytest.Await(t, patience, "a request to be served without the old leader", func() bool {
 			return g.Do(t, gatewaytest.Protocols[0].Plain("hello").With("X-Request-Id", "probe", "X-Model-Proxy-Timeout-Ms", "2000")).Status == 200
 		})
 	}
 	t.Logf("served again by both ingresses after %v", time.Since(killed).Round(time.Millisecond))
-	for i, s := range long {
-		if got, err := s.Rest(); err != nil || !gatewaytest.Protocols[i%2].Ended(got) {
+	for i, stream := range s.long {
+		if got, err := stream.Rest(); err != nil || !gatewaytest.Protocols[i%2].Ended(got) {
 			t.Errorf("stream %d: %v, properly ended %t", i, err, gatewaytest.Protocols[i%2].Ended(got))
 		}
 	}
 	leader.Start()
-	close(over)
-	check(t, c, u, <-all)
+	check(t, s.cluster, s.u, s.stop())
 }
 
 // An ingress that is with one server on one side, and the other two on the other,
@@ -130,29 +146,21 @@ func TestMinorityPartition(t *testing.T) {
 // record of what was served is missing or there twice.
 func TestEveryServerKilled(t *testing.T) {
 	t.Parallel()
-	u := gatewaytest.NewUpstream(t, mock.Options{Fault: mock.Fault{TTFT: 20 * time.Millisecond, Delay: 20 * time.Millisecond, Chunks: 20}})
-	n := gatewaytest.StartNATSServers(t)
-	c := gatewaytest.NewClusterOn(t, n, u, onThree, 2)
-	both := []*gatewaytest.Gateway{c.Gateway, c.AddIngress()}
-	long := openLong(t, both, 4, 5000)
-	over := make(chan struct{})
-	all := make(chan [][]asked, 1)
-	go func() { all <- load(t, both, 4, over) }()
-	gatewaytest.Await(t, patience, "the load to run", func() bool { return len(u.Requests()) > 60 })
+	s := startLoaded(t, 4, 5000, 4)
 	killed := time.Now()
-	n.KillAll()
-	for i, s := range long {
-		got, err := s.Rest()
+	s.servers.KillAll()
+	for i, stream := range s.long {
+		got, err := stream.Rest()
 		if took := time.Since(killed); err != nil || took > 7*time.Second {
 			t.Errorf("stream %d ended after %v with %v; want an error event within 5 s", i, took, err)
 		}
-		if err := gatewaytest.Protocols[i%2].CheckCut(got, u.Sent()[i]); err != nil {
+		if err := gatewaytest.Protocols[i%2].CheckCut(got, s.u.Sent()[i]); err != nil {
 			t.Errorf("stream %d: %v", i, err)
 		}
 	}
 	t.Logf("from the kill to the last stream's end: %v", time.Since(killed).Round(time.Millisecond))
 	for time.Since(killed) < outage(t) {
-		for i, g := range both {
+		for i, g := range s.both {
 			a := g.Do(t, gatewaytest.Protocols[i].Plain("meanwhile"))
 			if a.Status != 503 || a.Header.Get("Retry-After") == "" || a.Took > 3*time.Second {
 				t.Errorf("meanwhile: got %d, Retry-After %q after %v; want 503 with a time within 2 s", a.Status, a.Header.Get("Retry-After"), a.Took)
@@ -160,18 +168,17 @@ func TestEveryServerKilled(t *testing.T) {
 		}
 		<-time.After(200 * time.Millisecond)
 	}
-	n.StartAll()
+	s.servers.StartAll()
 	returned := time.Now()
-	for _, g := range both {
+	for _, g := range s.both {
 		gatewaytest.Await(t, patience, "a request to be served after the servers' return", func() bool {
 			return g.Do(t, gatewaytest.Protocols[0].Plain("hello").With("X-Request-Id", "probe", "X-Model-Proxy-Timeout-Ms", "2000")).Status == 200
 		})
 	}
 	t.Logf("served again by both ingresses %v after the servers were ready", time.Since(returned).Round(time.Millisecond))
-	close(over)
-	check(t, c, u, <-all)
-	for i := range long {
-		if row := c.AwaitRow(t, "long-"+strconv.Itoa(i), patience); row.Outcome != "incomplete" {
+	check(t, s.cluster, s.u, s.stop())
+	for i := range s.long {
+		if row := s.cluster.AwaitRow(t, "long-"+strconv.Itoa(i), patience); row.Outcome != "incomplete" {
 			t.Errorf("stream %d: got %s, want incomplete", i, row.Outcome)
 		}
 	}

@@ -83,7 +83,7 @@ type asker struct {
 // Wait. Meanwhile a near worker that has handed over a frame may call pass on
 // its own goroutine instead of waking the caller's: what is in Next is then
 // passed on without a change of goroutine (docs/decisions/0016). If pass
-// reports false, Wait returns. Wait(nil) leaves everything to the caller.
+// reports false, Wait returns.
 func (c *Call) Wait(pass func() (done bool)) {
 	c.pass = pass
 	c.turn.Unlock()
@@ -118,7 +118,7 @@ func (c *Call) arrived(a arrival) {
 // longer, even if it panics: that is the worker's to deal with, not the reader's.
 func (c *Call) passOn() (done bool) {
 	defer c.turn.Unlock()
-	return c.pass != nil && c.pass()
+	return c.pass()
 }
 
 // Ready is Wait for a select.

@@ -1,5 +1,7 @@
 package bus
 
+import "strings"
+
 // Lanes, the third field of a job's subject. A worker spends its slots on them
 // as 8 : 4 : 1 while all have work.
 const (
@@ -38,4 +40,12 @@ func LaneOf(wanted, own, limit string) (lane string, ok bool) {
 		return "", false
 	}
 	return lanes[at].name, true
+}
+
+// laneOf is the lane in a job's subject.
+func laneOf(subject string) string {
+	_, rest, _ := strings.Cut(subject, ".")
+	_, rest, _ = strings.Cut(rest, ".")
+	lane, _, _ := strings.Cut(rest, ".")
+	return lane
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -125,12 +124,4 @@ func (o *Orphans) Remove(found []Orphan) {
 		o.conn.forget(one.seq)
 	}
 	o.open -= len(found)
-}
-
-// laneOf is the lane in a job's subject.
-func laneOf(subject string) string {
-	_, rest, _ := strings.Cut(subject, ".")
-	_, rest, _ = strings.Cut(rest, ".")
-	lane, _, _ := strings.Cut(rest, ".")
-	return lane
 }
