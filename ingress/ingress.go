@@ -55,10 +55,11 @@ type Server struct {
 	handler http.Handler
 	metrics metrics
 
-	draining atomic.Bool
-	cut      atomic.Bool // the drain is over: nothing is waited for any more
-	bodies   budget
-	inFlight sync.WaitGroup // requests, and what is left to do after their answers
+	draining   atomic.Bool
+	cut        atomic.Bool // the drain is over: nothing is waited for any more
+	limitsAway atomic.Bool // as the operator was told
+	bodies     budget
+	inFlight   sync.WaitGroup // requests, and what is left to do after their answers
 }
 
 // New builds an ingress; it does no I/O.

@@ -181,6 +181,7 @@ func (q *request) reserve(w http.ResponseWriter, r *http.Request) *rejection {
 	c := limit.Client{ID: q.client.ID, RequestsPerMinute: q.client.RequestsPerMinute,
 		TokensPerMinute: q.client.TokensPerMinute, MaxParallel: q.client.MaxParallelRequests}
 	grant, denied := q.s.limits.Admit(r.Context(), c, limit.Estimate{Prompt: convert.EstimateTokens(len(q.body)), MaxTokens: q.maxTokens})
+	q.s.noteLimits(denied)
 	if denied == nil {
 		q.grant = grant
 		grant.Levels().Header(w.Header())
@@ -190,11 +191,24 @@ func (q *request) reserve(w http.ResponseWriter, r *http.Request) *rejection {
 	no := reject(string(denied.Reason), llm.RateLimited, limitMessages[denied.Reason])
 	if denied.Reason == limit.Bus {
 		no.Kind = llm.Unavailable
-		q.s.cfg.Log.Warn("limits cannot be checked", "error", denied.Cause)
 	}
 	no.RetryAfter = denied.RetryAfter
 	no.Code = "rate_limit_exceeded"
 	return no
+}
+
+// noteLimits tells the operator when limits can no longer be checked, and when
+// they can again: once, not for each request of an outage.
+func (s *Server) noteLimits(d *limit.Denied) {
+	away := d != nil && d.Reason == limit.Bus
+	if s.limitsAway.Load() == away || s.limitsAway.Swap(away) == away {
+		return
+	}
+	if away {
+		s.cfg.Log.Warn("limits cannot be checked, requests are refused", "error", d.Cause)
+		return
+	}
+	s.cfg.Log.Info("limits are checked again")
 }
 
 var limitMessages = map[limit.Reason]string{

@@ -71,6 +71,32 @@ func TestIngressCutForAWhile(t *testing.T) {
 	checkRecorded(t, g, "paused-plain")
 }
 
+// A queue that does not say within 2 s that it has a request may have it all the
+// same: the client is told to come again, and the request has its record.
+func TestUnconfirmedRequest(t *testing.T) {
+	t.Parallel()
+	u := gatewaytest.NewUpstream(t, mock.Options{})
+	c := gatewaytest.NewCluster(t, u, gatewaytest.Setup{Env: []string{"RATE_LIMIT_REQUESTS_PER_MINUTE=0", "RATE_LIMIT_TOKENS_PER_MINUTE=0"}}, 1)
+	link := gatewaytest.NewLink(t, c.NATS.URL())
+	g := c.AddIngressAt(link.URL())
+	g.Do(t, gatewaytest.Protocols[0].Plain("hello").With("X-Mock-Ttft", "2s")) // until then the worker has heard of the ingress, and asks it nothing
+
+	unmute := link.Mute()
+	begin := time.Now()
+	a := g.Do(t, gatewaytest.Protocols[0].Plain("hello").With("X-Request-Id", "unconfirmed"))
+	t.Logf("answered after %v: %s", time.Since(begin).Round(time.Millisecond), a.Body)
+	unmute()
+	if a.Status != 503 || a.Header.Get("Retry-After") == "" {
+		t.Errorf("got %d, Retry-After %q, want 503 with one", a.Status, a.Header.Get("Retry-After"))
+	}
+	u.AwaitRequests(2, soon)
+	if row := c.AwaitRow(t, "unconfirmed", soon); row.Outcome != "error" || row.Status != 503 {
+		t.Errorf("request: got %s, %d, want error, 503", row.Outcome, row.Status)
+	}
+	c.AwaitAttempts(t, "unconfirmed", 1, soon)
+	checkServes(t, g, gatewaytest.Protocols[0])
+}
+
 // A worker that never comes back ends its streams with an error event, and its
 // records are closed for it.
 func TestConnectionCutForGood(t *testing.T) {

@@ -9,13 +9,14 @@ import (
 	"time"
 )
 
-// Link is a TCP connection's way that can be cut: a proxy in front of one
+// Link is a TCP connection's way that can be cut and muted: a proxy in front of one
 // address. It ends with the test.
 type Link struct {
 	t        testing.TB
 	target   string
 	listener net.Listener
 	over     sync.WaitGroup
+	back     sync.RWMutex // taken by Mute; shared by every write towards the near end
 
 	mu    sync.Mutex // guards the rest
 	cut   bool
@@ -68,6 +69,25 @@ func (l *Link) CutFor(d time.Duration) {
 	l.Heal()
 }
 
+// Mute holds back all that comes from the far end, without breaking a
+// connection, until unmute is called.
+func (l *Link) Mute() (unmute func()) {
+	l.back.Lock()
+	return l.back.Unlock
+}
+
+// mutable is a connection's near end as the far end writes to it.
+type mutable struct {
+	net.Conn
+	back *sync.RWMutex
+}
+
+func (m mutable) Write(b []byte) (int, error) {
+	m.back.RLock()
+	defer m.back.RUnlock()
+	return m.Conn.Write(b)
+}
+
 func (l *Link) accept() {
 	for {
 		near, err := l.listener.Accept()
@@ -82,7 +102,7 @@ func (l *Link) accept() {
 			}
 			continue
 		}
-		l.over.Go(func() { relay(near, far) })
+		l.over.Go(func() { relay(mutable{near, &l.back}, far) })
 		l.over.Go(func() { relay(far, near) })
 	}
 }

@@ -351,7 +351,7 @@ func (c *Call) refused(why Refusal) {
 var refusalMessages = map[Refusal]string{
 	RefusedClient: "too many of your requests are waiting already",
 	RefusedFull:   "the queue is full",
-	RefusedBus:    "the queue did not take the request in time, or cannot be reached",
+	RefusedBus:    "the queue cannot be reached at the moment",
 }
 
 // refuse tells whoever sent a frame that nobody wants its run. A frame does not

@@ -17,7 +17,7 @@ var (
 	errUnknownRun = errors.New("the worker does not know the run any more")
 )
 
-// sweep looks at every call: it ends those the queue never took, moves those
+// sweep looks at every call: it ends those the queue did not confirm, moves those
 // whose worker is gone, and probes the workers of the rest.
 func (i *Ingress) sweep(now time.Time) {
 	i.peers.vacate(now)
@@ -53,13 +53,25 @@ func (i *Ingress) sweep(now time.Time) {
 		}
 	})
 	for _, c := range late {
-		c.refused(RefusedBus)
+		c.unconfirmed()
 	}
 	for worker, list := range probes {
 		err := i.conn.nc.PublishRequest("C."+worker, i.prefix+probeToken+worker, list)
 		if err != nil {
 			i.cfg.Log.Debug("not probed", "worker", worker, "error", err)
 		}
+	}
+}
+
+// unconfirmed ends a call of which the queue has said nothing. It may have the
+// job all the same: this is a failure of a request, not a refusal to take it.
+func (c *Call) unconfirmed() {
+	e := llm.NewError(llm.Unavailable, "the queue did not confirm the request in time")
+	e.RetryAfter = time.Second
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.run == 0 && !c.acked {
+		c.failLocked(e)
 	}
 }
 
