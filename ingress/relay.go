@@ -20,6 +20,7 @@ const (
 	stalledAfter   = 5 * time.Minute        // a client that takes no byte for so long is cut
 	lingerFor      = 2 * time.Second        // how long a cancelled job's own end is waited for
 	lateFor        = 250 * time.Millisecond // how long a worker's word is waited for that may have taken it meanwhile
+	overslept      = 100 * time.Millisecond // a timer that is so late tells that the process was stopped
 	slowAfter      = 5 * time.Millisecond   // a write that takes longer finds the client behind
 	quickWrite     = 64 << 10               // a plain answer up to this size fits into the connection's buffers
 )
@@ -361,6 +362,7 @@ func (q *request) awaitEnd() {
 	}
 	patience := time.NewTimer(wait)
 	defer patience.Stop()
+	due := time.Now().Add(wait)
 	for q.end == nil {
 		f, ok := q.call.Next()
 		if ok {
@@ -370,11 +372,16 @@ func (q *request) awaitEnd() {
 		select {
 		case <-q.call.Ready():
 			if !running && q.call.Running() {
-				running = true
-				patience.Reset(lingerFor)
+				running, wait = true, lingerFor
+				patience.Reset(wait)
+				due = time.Now().Add(wait)
 			}
 		case <-patience.C:
-			return
+			if time.Since(due) < overslept {
+				return
+			}
+			patience.Reset(wait) // this process did not run: the word may lie here unread
+			due = time.Now().Add(wait)
 		}
 	}
 }

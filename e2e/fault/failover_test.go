@@ -73,11 +73,12 @@ func secondRoute(_ *testing.T, u *gatewaytest.Upstream) gatewaytest.Setup {
 		}}
 }
 
-// impatient is secondRoute with a second's patience.
+// impatient is secondRoute with little patience: as much as a busy machine needs
+// for what is not silent.
 func impatient(t *testing.T, u *gatewaytest.Upstream) gatewaytest.Setup {
 	s := secondRoute(t, u)
 	for _, name := range []string{"models/gpt.json", "models/claude.json"} {
-		s.Files[name] = gatewaytest.With(s.Files[name], gatewaytest.JSON{"timeout_seconds": 1})
+		s.Files[name] = gatewaytest.With(s.Files[name], gatewaytest.JSON{"timeout_seconds": 4})
 	}
 	return s
 }

@@ -32,7 +32,7 @@ func TestIngressKilled(t *testing.T) {
 		}
 	}
 	for _, e := range u.AwaitOver(patience) {
-		over := e.Time.Add(time.Duration(e.TotalMS * float64(time.Millisecond))).Sub(killed)
+		over := other.Clock.Between(killed, gatewaytest.EndOf(e))
 		if e.Outcome != mock.OutcomeCancelled || over > 6*time.Second {
 			t.Errorf("upstream call %d: %s %v after the kill, want cancelled within 6 s", e.Seq, e.Outcome, over)
 		}

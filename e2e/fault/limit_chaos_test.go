@@ -111,7 +111,7 @@ func atOnce(calls []mock.Entry, path string) (most int) {
 		if e.Path != path {
 			continue
 		}
-		edges = append(edges, edge{e.Time, 1}, edge{e.Time.Add(time.Duration(e.TotalMS * float64(time.Millisecond))), -1})
+		edges = append(edges, edge{e.Time, 1}, edge{gatewaytest.EndOf(e), -1})
 	}
 	slices.SortFunc(edges, func(a, b edge) int {
 		if c := a.at.Compare(b.at); c != 0 {

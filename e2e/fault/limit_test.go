@@ -64,17 +64,13 @@ func TestLimitHoldsOverIngresses(t *testing.T) {
 func TestCooldownIsSharedByWorkers(t *testing.T) {
 	t.Parallel()
 	u := gatewaytest.NewUpstream(t, mock.Options{})
-	u.FailKey(gatewaytest.OpenAIKey, mock.Fault{Status: 429, RetryAfter: "60"})
+	u.FailKey(gatewaytest.OpenAIKey, mock.Fault{Status: 429, RetryAfter: "3600"})
 	c := gatewaytest.NewCluster(t, u, gatewaytest.Setup{Env: threeKeys}, 3)
 	p := gatewaytest.Protocols[0]
-	begin := time.Now()
 	for range 60 {
 		if a := c.Do(t, p.Plain("hello")); a.Status != 200 {
 			t.Errorf("got %d: %s", a.Status, a.Body)
 		}
-	}
-	if took := time.Since(begin); took > 50*time.Second {
-		t.Fatalf("60 requests took %v: the rest may be over", took)
 	}
 	limited := 0
 	by := map[string]int{}

@@ -13,8 +13,8 @@ import (
 // Bounds of waiting. They are wide: what a promise bounds more tightly is
 // measured and compared by itself.
 const (
-	soon     = 20 * time.Second // what happens as a matter of course
-	patience = 30 * time.Second // what has to be noticed first
+	soon     = 60 * time.Second // what happens as a matter of course
+	patience = 90 * time.Second // what has to be noticed first
 )
 
 func TestMain(m *testing.M) { os.Exit(gatewaytest.Main(m)) }

@@ -33,7 +33,7 @@ func TestSlowReader(t *testing.T) {
 	for i := range others {
 		all.Go(func() {
 			a := g.Do(t, p.Stream("quick").With("X-Mock-Delay", "20ms", "X-Mock-Chunks", "50"))
-			if took[i] = a.Took; a.Err != nil || !p.Ended(a.Body) {
+			if took[i] = a.Active; a.Err != nil || !p.Ended(a.Body) {
 				t.Errorf("stream %d: %d, %v", i, a.Status, a.Err)
 			}
 		})
@@ -76,8 +76,8 @@ func TestSlowReaderOfACluster(t *testing.T) {
 	for range 20 {
 		all.Go(func() {
 			a := c.Do(t, p.Stream("quick").With("X-Mock-Delay", "20ms", "X-Mock-Chunks", "50"))
-			if a.Err != nil || !p.Ended(a.Body) || a.Took > 5*time.Second {
-				t.Errorf("another stream: %d, %v after %v; want it whole after 1 s", a.Status, a.Err, a.Took)
+			if a.Err != nil || !p.Ended(a.Body) || a.Active > 5*time.Second {
+				t.Errorf("another stream: %d, %v after %v; want it whole after 1 s", a.Status, a.Err, a.Active)
 			}
 		})
 	}

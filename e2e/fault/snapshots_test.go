@@ -28,7 +28,7 @@ func TestModelThatNoWorkerKnowsYet(t *testing.T) {
 	if a.Status != 503 || a.Header.Get("Retry-After") == "" || !strings.Contains(a.Body, "does not know the model") {
 		t.Errorf("got %d, Retry-After %q: %s; want 503 that says why", a.Status, a.Header.Get("Retry-After"), a.Body)
 	}
-	if a.Took < 900*time.Millisecond || a.Took > 5*time.Second {
+	if a.Took < 900*time.Millisecond || a.Active > 5*time.Second {
 		t.Errorf("answered after %v, want one more try after 1 s", a.Took)
 	}
 	if row := g.AwaitRow(t, "too-early", soon); row.Outcome != "error" || row.Attempts != 0 {

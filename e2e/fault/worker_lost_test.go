@@ -43,7 +43,7 @@ func TestWorkerKilledBeforeFirstByte(t *testing.T) {
 			killed := time.Now()
 			dead.Kill()
 			second := u.AwaitRequests(2, patience)[1]
-			took := second.Time.Sub(killed)
+			took := c.Clock.Between(killed, second.Time)
 			t.Logf("from the kill to the second call: %v", took.Round(time.Millisecond))
 			if took > 2*time.Second {
 				t.Errorf("moved after %v, want within 1 s", took)
@@ -107,7 +107,7 @@ func TestWorkerHungBeforeFirstByte(t *testing.T) {
 	stopped := time.Now()
 	hung.Signal(syscall.SIGSTOP)
 	a := <-answer
-	took := time.Since(stopped)
+	took := c.Clock.Since(stopped)
 	t.Logf("from the stop to the whole answer: %v", took.Round(time.Millisecond))
 	if took > 5*time.Second+time.Second { // a second for a busy machine
 		t.Errorf("answered after %v, want within 5 s", took)
@@ -152,8 +152,9 @@ func TestWorkerLostMidStream(t *testing.T) {
 				lost := time.Now()
 				c.Workers[0].Signal(fault.signal)
 				got, err := s.Rest()
-				t.Logf("from the loss to the error event: %v", time.Since(lost).Round(time.Millisecond))
-				if took := time.Since(lost); took > 10*time.Second {
+				took := c.Clock.Since(lost)
+				t.Logf("from the loss to the error event: %v", took.Round(time.Millisecond))
+				if took > 10*time.Second {
 					t.Errorf("ended after %v, want within 10 s", took)
 				}
 				if err != nil {

@@ -30,6 +30,7 @@ type Answer struct {
 	Body   string
 	Err    error         // how the body ended, nil if properly
 	Took   time.Duration // from the request to the end
+	Active time.Duration // that, by the gateway's Clock
 }
 
 // Stream is an answer under way.
@@ -99,10 +100,17 @@ func (g *Gateway) do(ctx context.Context, r Request) Answer {
 	began := time.Now()
 	s, err := g.open(ctx, r)
 	if err != nil {
-		return Answer{Err: err, Took: time.Since(began)}
+		return g.timed(Answer{Err: err}, began)
 	}
 	body, err := s.Rest()
-	return Answer{s.Status, s.Header, body, err, time.Since(began)}
+	return g.timed(Answer{Status: s.Status, Header: s.Header, Body: body, Err: err}, began)
+}
+
+// timed says how long an answer took that ends now.
+func (g *Gateway) timed(a Answer, began time.Time) Answer {
+	now := time.Now()
+	a.Took, a.Active = now.Sub(began), g.Clock.Between(began, now)
+	return a
 }
 
 // Go is Do on a goroutine; the answer comes on the channel.
@@ -158,7 +166,7 @@ func (s *Stream) HangUp() { s.cancel() }
 // Get reads one of the gateway's pages.
 func Get(t testing.TB, url string) (int, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), startWithin)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -66,8 +65,8 @@ func (n *NATS) launch() {
 
 func (n *NATS) awaitReady() {
 	n.t.Helper()
-	if !n.ns.ReadyForConnections(10 * time.Second) {
-		n.t.Fatal("NATS was not ready within 10 s")
+	if !n.ns.ReadyForConnections(startWithin) {
+		n.t.Fatalf("NATS was not ready within %v", startWithin)
 	}
 }
 

@@ -108,7 +108,7 @@ func (g *Gateway) AwaitAttempts(t testing.TB, requestID string, n int, within ti
 // is.
 func records[T any](t testing.TB, data, requestID string, more ...string) []T {
 	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), startWithin)
 	defer stop()
 	args := append([]string{"records", "--data", data, "--format", "json", "--limit", "100000"}, more...)
 	if requestID != "" {

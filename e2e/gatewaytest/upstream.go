@@ -127,6 +127,11 @@ func (u *Upstream) AwaitOver(within time.Duration) []mock.Entry {
 	})
 }
 
+// EndOf is when a request of a ledger had ended.
+func EndOf(e mock.Entry) time.Time {
+	return e.Time.Add(time.Duration(e.TotalMS * float64(time.Millisecond)))
+}
+
 // Outcomes lists how the requests of a ledger ended.
 func Outcomes(entries []mock.Entry) string {
 	list := make([]string, len(entries))

@@ -152,7 +152,9 @@ func (i *Ingress) watch(ctx context.Context) {
 		case <-tick.C:
 		}
 		now := time.Now()
-		switch absent.look(now, i.conn.Connected()) {
+		state := absent.look(now, i.conn.Connected())
+		i.excuse(absent.slept)
+		switch state {
 		case away:
 			i.peers.forgive(now)
 		case cutOff:
@@ -164,6 +166,22 @@ func (i *Ingress) watch(ctx context.Context) {
 		}
 		i.sweep(now)
 	}
+}
+
+// excuse leaves a time in which this process did not run out of what it waits
+// for: signs of the workers, and the queue's word that it has a job.
+func (i *Ingress) excuse(slept time.Duration) {
+	if slept == 0 {
+		return
+	}
+	i.peers.excuse(slept)
+	i.calls.each(func(c *Call) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.place == placeQueued && !c.acked && c.run == 0 {
+			c.lastFrame = earlier(c.lastFrame.Add(slept), time.Now())
+		}
+	})
 }
 
 // Submit publishes a job, or holds it back until its tenant's turn has come.

@@ -29,16 +29,21 @@ func (l *Liveness) Run(ctx context.Context) error {
 	defer func() { _ = sub.Unsubscribe() }() // the connection may be closed by now
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
-	for {
+	for last := time.Now(); ; {
 		select {
 		case <-ctx.Done():
 			return nil
-		case now := <-tick.C:
-			if !l.conn.Connected() {
-				l.peers.forgive(now)
-			}
-			l.peers.forget(now)
+		case <-tick.C:
 		}
+		now := time.Now()
+		if slept := now.Sub(last); slept > 2*beatEvery {
+			l.peers.excuse(slept)
+		}
+		last = now
+		if !l.conn.Connected() {
+			l.peers.forgive(now)
+		}
+		l.peers.forget(now)
 	}
 }
 

@@ -75,6 +75,27 @@ func (p *peers) noResponder(id string) {
 	}
 }
 
+// excuse leaves a time out of everybody's silence: this process did not run.
+func (p *peers) excuse(slept time.Duration) {
+	if slept == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	p.since = earlier(p.since.Add(slept), now)
+	for _, e := range p.m {
+		e.seen = earlier(e.seen.Add(slept), now) // some were heard of since it runs again
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
 // forgive restarts every clock: the silence was ours.
 func (p *peers) forgive(now time.Time) {
 	p.mu.Lock()

@@ -24,7 +24,9 @@ func (w *Worker) watch(over <-chan struct{}) {
 		}
 		now := time.Now()
 		w.vigil.tick(now)
-		switch absent.look(now, w.conn.Connected()) {
+		state := absent.look(now, w.conn.Connected())
+		w.excuse(absent.slept)
+		switch state {
 		case away:
 			w.forgive(now)
 		case cutOff:
@@ -36,6 +38,20 @@ func (w *Worker) watch(over <-chan struct{}) {
 		}
 		w.slots.expire(now)
 		w.sweep(now)
+	}
+}
+
+// excuse leaves a time in which this process did not run out of the ingresses'
+// silence.
+func (w *Worker) excuse(slept time.Duration) {
+	if slept == 0 {
+		return
+	}
+	w.peers.excuse(slept)
+	for _, r := range w.running() {
+		r.mu.Lock()
+		r.heard = earlier(r.heard.Add(slept), time.Now())
+		r.mu.Unlock()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -244,4 +245,42 @@ func TestFinishGivesUp(t *testing.T) {
 			t.Errorf("Finish took %v, want %v", got, drainLimit)
 		}
 	})
+}
+
+// A timer that fires long after its time, because the process did not run, lets
+// what has come meanwhile be read first; what stays away is given up all the same.
+func TestTimerThatOverslept(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		came bool // data, which is read after the timer fired
+		want Timer
+	}{{"an answer waits", true, ""}, {"no answer", false, TimerFirstToken}} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				var w watch
+				w.init(resolve(config.Timers{FirstToken: second, Idle: time.Minute}), time.Time{}, cancel)
+				w.start()
+				defer w.stop()
+				w.gotConn(httptrace.GotConnInfo{})
+				w.mu.Lock()
+				w.since, w.armed = w.since.Add(-3*second), w.armed.Add(-3*second)
+				w.mu.Unlock()
+				w.fire()
+				if row.came {
+					w.gotData()
+				}
+				time.Sleep(2 * secondLook)
+				var timeout *TimeoutError
+				got := Timer("")
+				if errors.As(context.Cause(ctx), &timeout) {
+					got = timeout.Timer
+				}
+				if got != row.want {
+					t.Errorf("got %q, want %q", got, row.want)
+				}
+			})
+		})
+	}
 }

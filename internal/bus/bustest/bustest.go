@@ -44,17 +44,20 @@ func Connect(t testing.TB, cfg bus.Config, name string) *bus.Conn {
 	return c
 }
 
+// waitFor is enough for what a busy machine is slow to do.
+const waitFor = time.Minute
+
 // Wait calls ok until it is true, and fails the test if that takes too long.
 func Wait(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(20 * time.Second)
+	limit := time.After(waitFor)
 	for !ok() {
 		select {
 		case <-tick.C:
 		case <-limit:
-			t.Fatalf("waited 20 s for: %s", what)
+			t.Fatalf("waited %v for: %s", waitFor, what)
 		}
 	}
 }
