@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"model-proxy/internal/llm"
@@ -60,10 +61,13 @@ func (r *providerReader) paths(main llm.Protocol) {
 		path     string
 	}{
 		{llm.ChatCompletions, ""}, {llm.Messages, e.Messages}, {llm.ResponsesAPI, e.Responses},
-		{llm.Embeddings, e.Embeddings}, {llm.CountTokens, e.CountTokens},
+		{llm.Embeddings, e.Embeddings}, {r.counter(), e.CountTokens}, {llm.CountTokens, ""},
 	} {
 		if given.path != "" {
 			r.p.Paths[given.endpoint] = given.path
+		}
+		if given.endpoint == llm.ResponsesTokens {
+			continue // few hosts have it: those whose file says so
 		}
 		if r.p.Paths[given.endpoint] == "" {
 			r.p.Paths[given.endpoint] = sibling(known, first, defaultPaths[given.endpoint])
@@ -76,6 +80,15 @@ func (r *providerReader) paths(main llm.Protocol) {
 		r.p.StreamPaths = map[llm.Endpoint]string{first: e.Streaming}
 	}
 	r.p.ModelsPath = r.modelsPath(main, known, first)
+}
+
+// counter is what endpoints.count_tokens means: the counting of Messages, or
+// that of Responses where the provider speaks this and not the other.
+func (r *providerReader) counter() llm.Endpoint {
+	if slices.Contains(r.p.Protocols, llm.Responses) && !slices.Contains(r.p.Protocols, llm.Anthropic) {
+		return llm.ResponsesTokens
+	}
+	return llm.CountTokens
 }
 
 func (r *providerReader) modelsPath(main llm.Protocol, known string, first llm.Endpoint) string {

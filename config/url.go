@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"model-proxy/internal/llm"
@@ -33,6 +34,12 @@ func (r *Route) StreamURL(e llm.Endpoint) string {
 		return r.address(p, e)
 	}
 	return r.URL(e)
+}
+
+// CountsTokens reports whether the route's upstream counts the tokens of
+// requests for Responses.
+func (r *Route) CountsTokens() bool {
+	return r.Provider.Paths[llm.ResponsesTokens] != "" && slices.Contains(r.Protocols, llm.Responses)
 }
 
 func (r *Route) address(path string, e llm.Endpoint) string {

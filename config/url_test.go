@@ -27,6 +27,7 @@ func TestAddresses(t *testing.T) {
 		{"an unusual path tells nothing of its neighbours", `"base_url": "https://a.test", "completions": "/generate"`, "", "m", llm.Embeddings, "https://a.test/embeddings", ""},
 		{"messages", `"base_url": "https://a.test", "completions": "/v1/messages", "compatible_format": "anthropic"`, "", "m", llm.Messages, "https://a.test/v1/messages", ""},
 		{"counting beside messages", `"base_url": "https://a.test", "completions": "/v1/messages", "compatible_format": "anthropic"`, "", "m", llm.CountTokens, "https://a.test/v1/messages/count_tokens", ""},
+		{"counting of responses", `"base_url": "https://a.test/v1", "compatible_format": "openai-responses", "count_tokens": "/responses/input_tokens"`, "", "m", llm.ResponsesTokens, "https://a.test/v1/responses/input_tokens", ""},
 		{"another protocol on one route", `"base_url": "https://a.test", "completions": "/v1/chat/completions"`, "anthropic", "m", llm.Messages, "https://a.test/v1/messages", ""},
 		{"responses as the first protocol", `"base_url": "https://a.test", "compatible_format": "openai-responses"`, "", "m", llm.ResponsesAPI, "https://a.test/responses", ""},
 		{"azure", `"base_url": "https://a.openai.azure.com/", "compatible_format": "azure", "completions": "/openai/deployments/{model}/chat/completions?api-version=2024-02-15-preview"`, "", "gpt 4/x", llm.ChatCompletions,

@@ -120,7 +120,7 @@ func (x *Exchange) newConversion() (*conversion, bool) {
 // convertRequest writes the client's request in the target's protocol.
 func (x *Exchange) convertRequest() ([]byte, error) {
 	c, ok := x.newConversion()
-	if !ok || x.in.Endpoint == llm.Embeddings || x.in.Endpoint == llm.CountTokens {
+	if !ok || x.in.Endpoint == llm.Embeddings || x.in.Endpoint == llm.CountTokens && x.target.Protocol != llm.Responses {
 		return nil, unsupported(x)
 	}
 	if err := rawjson.Validate(x.in.Body); err != nil {
@@ -143,6 +143,9 @@ func (x *Exchange) convertRequest() ([]byte, error) {
 	body := c.target.buildRequest(c, r)
 	if c.notes.err != nil {
 		return nil, c.notes.err
+	}
+	if x.counts() {
+		return countRequest(body), nil
 	}
 	var e rawjson.Edits
 	addDefaults(&e, body, x.Endpoint(), x.target.Defaults)

@@ -106,8 +106,11 @@ func (x *Exchange) Body() []byte { return x.body }
 
 // Endpoint is where the upstream takes it.
 func (x *Exchange) Endpoint() llm.Endpoint {
-	if x.conv == nil {
+	switch {
+	case x.conv == nil:
 		return x.in.Endpoint
+	case x.counts():
+		return llm.ResponsesTokens
 	}
 	return endpointOf[x.target.Protocol.Wire()]
 }
@@ -166,6 +169,9 @@ func (x *Exchange) Answer(dst []byte, status int, h http.Header, body []byte) ([
 		return dst, x.Error(http.StatusOK, h, body)
 	}
 	x.seen.readAnswer(x.target.Protocol.Wire(), body, found)
+	if x.counts() {
+		return countAnswer(dst, body)
+	}
 	if x.conv != nil {
 		return x.conv.answer(dst, body)
 	}

@@ -64,14 +64,13 @@ func (s *seen) readAnswer(p llm.Protocol, body []byte, found rawjson.Members) {
 	switch p {
 	case llm.Anthropic:
 		s.usage.readMessages(usage)
-		if n := found.Value(body, "input_tokens"); n != nil { // count_tokens
-			s.usage.prompt, s.usage.known = count(n), true
-		}
+		s.usage.readCount(found.Value(body, "input_tokens"))
 		s.setFinish(found.Value(body, "stop_reason"))
 		s.content = int64(len(found.Value(body, "content")))
 		s.usage.complete = s.usage.known
 	case llm.Responses:
 		s.usage.readResponses(usage)
+		s.usage.readCount(found.Value(body, "input_tokens"))
 		s.usage.setTier(found.Value(body, "service_tier"))
 		s.setFinish(found.Value(body, "status"))
 		s.content = int64(len(found.Value(body, "output")))
@@ -108,6 +107,13 @@ func count(raw []byte) int64 {
 		return 0
 	}
 	return n
+}
+
+// readCount reads the answer of a token count, which has no usage.
+func (c *counters) readCount(n []byte) {
+	if n != nil {
+		c.prompt, c.known, c.complete = count(n), true, true
+	}
 }
 
 // setTier reads service_tier. What providers call the standard one is "".

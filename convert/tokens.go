@@ -6,7 +6,6 @@ import (
 	_ "image/gif"  // dimensions of images
 	_ "image/jpeg" // likewise
 	_ "image/png"  // likewise
-	"strconv"
 	"strings"
 
 	"model-proxy/internal/llm"
@@ -90,11 +89,4 @@ func imageCost(data string) int64 {
 		w, h = w*imageEdge/edge, h*imageEdge/edge
 	}
 	return min(imageTokens, int64(w*h/imageDivisor)+1)
-}
-
-// AppendTokenCount appends the answer of count_tokens.
-func AppendTokenCount(dst []byte, n int64) []byte {
-	dst = append(dst, `{"input_tokens":`...)
-	dst = strconv.AppendInt(dst, n, 10)
-	return append(dst, '}')
 }

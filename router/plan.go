@@ -75,7 +75,7 @@ func serving(routes []*config.Route, job Job) []*config.Route {
 // protocolFor chooses what to speak upstream: the client's own protocol where
 // the route lists it, else one with the same bytes, else the preferred one;
 // Messages has thinking, which models that reason keep in Responses only.
-// Embeddings and token counts are not converted.
+// Embeddings are not converted, token counts only to those of Responses.
 func protocolFor(r *config.Route, job Job) (llm.Protocol, bool) {
 	if slices.Contains(r.Protocols, job.Protocol) {
 		return job.Protocol, true
@@ -84,6 +84,9 @@ func protocolFor(r *config.Route, job Job) (llm.Protocol, bool) {
 		if p.Wire() == job.Protocol.Wire() {
 			return p, true
 		}
+	}
+	if job.Endpoint == llm.CountTokens && r.CountsTokens() {
+		return llm.Responses, true
 	}
 	if len(r.Protocols) == 0 || job.Endpoint == llm.Embeddings || job.Endpoint == llm.CountTokens {
 		return "", false

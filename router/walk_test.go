@@ -250,6 +250,21 @@ func TestStart(t *testing.T) {
 	if _, err := Start(snap, count); err != nil {
 		t.Errorf("count tokens of an Anthropic route: %v", err)
 	}
+
+	both := provider("o", 1)
+	both.Protocols = []llm.Protocol{llm.OpenAI, llm.Responses}
+	snap = snapshot(model("claude", route(both, "gpt")))
+	if _, err := Start(snap, count); !errors.Is(err, ErrNoEndpoint) {
+		t.Errorf("count tokens of a route that cannot: got %v, want ErrNoEndpoint", err)
+	}
+	both.Paths = map[llm.Endpoint]string{llm.ResponsesTokens: "/responses/input_tokens"}
+	walk, err := Start(snap, count)
+	if err != nil {
+		t.Fatalf("count tokens of a route that can: %v", err)
+	}
+	if step, err := walk.Next(epoch, newTurns()); err != nil || step.Protocol != llm.Responses {
+		t.Errorf("count tokens of a route that can: got %s, %v; want %s", step.Protocol, err, llm.Responses)
+	}
 }
 
 func TestProtocol(t *testing.T) {

@@ -37,7 +37,9 @@ type job struct {
 
 	x      *convert.Exchange // of the newest attempt that got as far as one
 	warned int               // how many of its warnings the head has told
-	files  map[string]convert.File
+
+	elsewhere bool // the newest attempt is in another protocol than the client's
+	files     map[string]convert.File
 }
 
 // serve makes attempts until the job is over.
@@ -113,6 +115,7 @@ func (j *job) try(s router.Step) (over bool) {
 		}
 	}
 	a := &attempt{job: j, step: s, began: time.Now()}
+	j.elsewhere = s.Protocol.Wire() != j.run.Endpoint.Protocol()
 	failure := j.attempt(a)
 	for j.goesOn(a, failure) {
 		a = a.next(j.walk.Continue(time.Now()))
@@ -201,8 +204,13 @@ func (j *job) estimate() {
 	_ = j.run.Send(bus.Part{Head: head, Data: data, Content: true, End: j.end(nil)}) // an end is sent in any case
 }
 
-// fail ends the job with what the client is told.
+// fail ends the job with what the client is told. A count of tokens that had to
+// be asked in another protocol can be had without the provider too.
 func (j *job) fail(e *llm.Error) {
+	if j.run.Endpoint == llm.CountTokens && j.elsewhere {
+		j.estimate()
+		return
+	}
 	j.span.Failed(string(e.Kind))
 	_ = j.run.Send(bus.Part{End: j.end(e)}) // an end is sent in any case
 }

@@ -40,6 +40,10 @@ const (
 	CountTokens     Endpoint = "/v1/messages/count_tokens"
 	ResponsesAPI    Endpoint = "/v1/responses"
 	Embeddings      Endpoint = "/v1/embeddings"
+
+	// ResponsesTokens is where OpenAI counts the tokens of a request for
+	// Responses. Only upstreams have it: clients call CountTokens.
+	ResponsesTokens Endpoint = "/v1/responses/input_tokens"
 )
 
 // Protocol is the format that clients of the endpoint speak.
@@ -47,7 +51,7 @@ func (e Endpoint) Protocol() Protocol {
 	switch e {
 	case Messages, CountTokens:
 		return Anthropic
-	case ResponsesAPI:
+	case ResponsesAPI, ResponsesTokens:
 		return Responses
 	}
 	return OpenAI

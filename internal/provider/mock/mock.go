@@ -122,6 +122,7 @@ var endpoints = [...]struct {
 	{"/chat/completions", llm.ChatCompletions},
 	{"/messages/count_tokens", llm.CountTokens},
 	{"/messages", llm.Messages},
+	{"/responses/input_tokens", llm.ResponsesTokens},
 	{"/responses", llm.ResponsesAPI},
 	{"/embeddings", llm.Embeddings},
 }
@@ -191,6 +192,8 @@ func (a *answering) post(endpoint llm.Endpoint, body []byte) {
 		a.fail(endpoint, f)
 	case endpoint == llm.CountTokens:
 		a.plain(f, appendf(nil, `{"input_tokens":%d}`, p.tokens))
+	case endpoint == llm.ResponsesTokens:
+		a.plain(f, appendf(nil, `{"object":"response.input_tokens","input_tokens":%d}`, p.tokens))
 	case endpoint == llm.Embeddings:
 		a.plain(f, embeddings(p))
 	case p.stream:

@@ -141,6 +141,7 @@ func TestPaths(t *testing.T) {
 		{"POST", "/openai/v1/chat/completions", chat("hi"), 200, `"model":"m"`},
 		{"POST", "/openai/deployments/gpt-x/chat/completions?api-version=1", `{"messages":[{"role":"user","content":"hi"}]}`, 200, `"model":"gpt-x"`},
 		{"POST", "/v1/messages/count_tokens", chat("12345678"), 200, `{"input_tokens":2}`},
+		{"POST", "/v1/responses/input_tokens", `{"model":"m","input":"12345678"}`, 200, `{"object":"response.input_tokens","input_tokens":2}`},
 		{"POST", "/v1/embeddings", `{"model":"e","input":["a","b"],"dimensions":2}`, 200, `"embedding":[0,1]`},
 		{"POST", "/v1/embeddings", `{"model":"e","input":"a","dimensions":1,"encoding_format":"base64"}`, 200, `"embedding":"AACAPw=="`},
 		{"POST", "/v1/embeddings", `{"model":"e","input":[1,2,3]}`, 200, `"index":0`},

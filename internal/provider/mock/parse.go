@@ -129,7 +129,7 @@ func parse(endpoint llm.Endpoint, body []byte) (*prompt, error) {
 		p.embed(w.Input)
 		return p, nil
 	}
-	if endpoint == llm.ResponsesAPI {
+	if endpoint == llm.ResponsesAPI || endpoint == llm.ResponsesTokens {
 		w.Messages = items(w.Input)
 	}
 	if len(w.Messages) == 0 {
