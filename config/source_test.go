@@ -55,7 +55,7 @@ func watching(t *testing.T, o Options) (s *Source, wait func() error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	reports, ended := make(chan error, 10), make(chan error, 1)
 	go func() { ended <- s.Watch(ctx, func(err error) { reports <- err }) }()
 	t.Cleanup(func() {

@@ -50,12 +50,12 @@ func TestProductionStack(t *testing.T) {
 		gateway = s.checkHealth(t, c.Services[started[i]], p)
 	}
 	ask := gatewaytest.Gateway{Process: processes[len(processes)-1], URL: gateway}
-	gatewaytest.Await(t, 20*time.Second, "an answer through every role", func() bool {
+	gatewaytest.Await(t, time.Minute, "an answer through every role", func() bool {
 		return ask.Do(t, gatewaytest.Request{Path: "/v1/chat/completions", Body: `{"model":"gpt","messages":[{"role":"user","content":"hello"}]}`}).Status == 200
 	})
 	for i, p := range slices.Backward(processes) {
 		p.Signal(syscall.SIGTERM)
-		if code := p.ExitCode(30 * time.Second); code != 0 {
+		if code := p.ExitCode(time.Minute); code != 0 {
 			t.Errorf("%s ended with %d after SIGTERM, want 0", started[i], code)
 		}
 	}
@@ -134,7 +134,7 @@ func (s *stack) checkHealth(t *testing.T, service composeService, p *gatewaytest
 		opens = "listening"
 	}
 	var line struct{ Address string }
-	if err := json.Unmarshal([]byte(p.AwaitLog(`"msg":"`+opens+`"`, 30*time.Second)), &line); err != nil {
+	if err := json.Unmarshal([]byte(p.AwaitLog(`"msg":"`+opens+`"`, time.Minute)), &line); err != nil {
 		t.Fatal(err)
 	}
 	probe := slices.Clone(service.Healthcheck.Test[2:])

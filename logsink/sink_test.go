@@ -33,7 +33,7 @@ func logServer(t testing.TB) (jetstream.JetStream, jetstream.Consumer) {
 	}
 	srv.Start()
 	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
-	if !srv.ReadyForConnections(10 * time.Second) {
+	if !srv.ReadyForConnections(time.Minute) {
 		t.Fatal("NATS does not start")
 	}
 	nc, err := nats.Connect("", nats.InProcessServer(srv))

@@ -104,7 +104,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	d := readDescription(t, g)
 	chat, messages := `{"model":"m-openai","messages":[{"role":"user","content":"hello"}]}`, `{"model":"m-anthropic","max_tokens":50,"messages":[{"role":"user","content":"hello"}]}`
 	stream := func(body string) string { return strings.Replace(body, "{", `{"stream":true,`, 1) }
-	gatewaytest.Await(t, 10*time.Second, "a healthy gateway", func() bool { return g.do(t, "GET", "/health/detailed", clientKey, "").status == 200 })
+	gatewaytest.Await(t, time.Minute, "a healthy gateway", func() bool { return g.do(t, "GET", "/health/detailed", clientKey, "").status == 200 })
 	for _, c := range []struct {
 		method, path, asked, key, body string
 		status                         string
@@ -198,7 +198,7 @@ func TestAdminAnswersAsTheCommandsPrint(t *testing.T) {
 			t.Fatalf("status %d", got)
 		}
 	}
-	gatewaytest.Await(t, 10*time.Second, "three records", func() bool { return len(g.rows(t, "--attempts")) == 3 && len(g.rows(t)) == 3 })
+	gatewaytest.Await(t, time.Minute, "three records", func() bool { return len(g.rows(t, "--attempts")) == 3 && len(g.rows(t)) == 3 })
 	for query, args := range map[string][]string{
 		"/admin/records?request_id=mine&limit=2":  {"records", "--request-id", "mine", "--limit", "2"},
 		"/admin/records?attempts=1":               {"records", "--attempts"},

@@ -38,8 +38,8 @@ func TestAttemptsAreCallsToUpstreams(t *testing.T) {
 		if got := resp.Header.Get("X-Model-Proxy-Attempts"); resp.StatusCode != c.status || got != strconv.Itoa(c.want) {
 			t.Errorf("%s: got %d after %s attempts, want %d after %d", c.id, resp.StatusCode, got, c.status, c.want)
 		}
-		gatewaytest.Await(t, 5*time.Second, "the record of "+c.id, func() bool { return len(g.rows(t, "--request-id", c.id)) == 1 })
-		gatewaytest.Await(t, 5*time.Second, "its attempts", func() bool { return len(g.rows(t, "--request-id", c.id, "--attempts")) == c.want })
+		gatewaytest.Await(t, time.Minute, "the record of "+c.id, func() bool { return len(g.rows(t, "--request-id", c.id)) == 1 })
+		gatewaytest.Await(t, time.Minute, "its attempts", func() bool { return len(g.rows(t, "--request-id", c.id, "--attempts")) == c.want })
 		if got := g.rows(t, "--request-id", c.id)[0]["attempts"]; got != float64(c.want) {
 			t.Errorf("%s: the record has %v attempts, want %d", c.id, got, c.want)
 		}

@@ -54,7 +54,7 @@ func (g *gateway) scrape(t *testing.T) []string {
 func (g *gateway) settled(t *testing.T) []string {
 	t.Helper()
 	wanted := []string{"model_proxy_attempts_total{", "model_proxy_cost_usd_total{", "model_proxy_queue_depth "}
-	limit := time.NewTimer(20 * time.Second)
+	limit := time.NewTimer(time.Minute)
 	defer limit.Stop()
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
@@ -68,7 +68,7 @@ func (g *gateway) settled(t *testing.T) []string {
 		select {
 		case <-again.C:
 		case <-limit.C:
-			t.Fatalf("/metrics lacks one of %q after 20 s:\n%s", wanted, strings.Join(lines, "\n"))
+			t.Fatalf("/metrics lacks one of %q after a minute:\n%s", wanted, strings.Join(lines, "\n"))
 		}
 	}
 }

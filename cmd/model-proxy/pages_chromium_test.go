@@ -95,7 +95,7 @@ func value[T any](b *tab, action chromedp.Action[T]) T {
 // await waits until an expression holds in the page.
 func (b *tab) await(expression string) {
 	b.t.Helper()
-	b.run(chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(30*time.Second)))
+	b.run(chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(time.Minute)))
 }
 
 // number evaluates an expression.
@@ -202,7 +202,7 @@ func TestConsoleInABrowser(t *testing.T) {
 			t.Fatalf("status %d", got)
 		}
 	}
-	gatewaytest.Await(t, 10*time.Second, "three records", func() bool { return len(g.rows(t, "--attempts")) == 3 && len(g.rows(t)) == 3 })
+	gatewaytest.Await(t, time.Minute, "three records", func() bool { return len(g.rows(t, "--attempts")) == 3 && len(g.rows(t)) == 3 })
 	b := openTab(t)
 	b.run(chromedp.Navigate(g.url+"/console"), chromedp.WaitVisible("#key"), chromedp.SendKeys("#key", adminKey), chromedp.Click(".sign-in button"))
 	b.await(`document.querySelectorAll("#requests tbody tr").length === 3`)

@@ -83,13 +83,13 @@ func (g *gateway) checkKeys(t *testing.T, where ...string) {
 	if got := g.ask(t, "X-Mock-Status", "429", "X-Mock-Retry-After", "100"); got != 429 {
 		t.Fatalf("status %d, want 429 when every key rests", got)
 	}
-	gatewaytest.Await(t, 10*time.Second, "two cooldowns", func() bool {
+	gatewaytest.Await(t, time.Minute, "two cooldowns", func() bool {
 		return strings.Count(list().out, `"state":"resting for some models","rests":[{"scope":"key_model","model":"up-openai","seconds":`) == 2
 	})
 	g.cmd(t, append([]string{"keys", "list"}, where...)...).want(t, exitOK, "PROVIDER", "SIM_API_KEY_2", "for up-openai", "resting for some models")
 	g.cmd(t, append([]string{"keys", "reset", "sim-openai"}, where...)...).want(t, exitOK, "sim-openai: 2 cooldowns ended")
-	gatewaytest.Await(t, 10*time.Second, "no cooldown", func() bool { return !strings.Contains(list().out, "resting") })
-	gatewaytest.Await(t, 10*time.Second, "an answer after the reset", func() bool { return g.ask(t) == 200 })
+	gatewaytest.Await(t, time.Minute, "no cooldown", func() bool { return !strings.Contains(list().out, "resting") })
+	gatewaytest.Await(t, time.Minute, "an answer after the reset", func() bool { return g.ask(t) == 200 })
 	g.cmd(t, append([]string{"keys", "reset", "nobody"}, where...)...).want(t, exitUsage, `no provider "nobody"`)
 	if r := list(); strings.Contains(r.out, "sk-up") {
 		t.Errorf("a key in %s", r.out)
@@ -131,7 +131,7 @@ func startRefusing(t *testing.T) string {
 
 func TestStatus(t *testing.T) {
 	g := startGateway(t)
-	gatewaytest.Await(t, 10*time.Second, "a healthy gateway", func() bool { return g.cmd(t, "status", "--data", g.data).code == exitOK })
+	gatewaytest.Await(t, time.Minute, "a healthy gateway", func() bool { return g.cmd(t, "status", "--data", g.data).code == exitOK })
 	g.cmd(t, "status", "--data", g.data).want(t, exitOK, "✓ ok, configuration ", "✓ queue", "✓ store", "LOG (bytes: 0, max bytes: 10737418240, messages: 0)", "sim-openai (keys: 2, usable: 2)")
 	g.cmd(t, "status", "--endpoint", g.url).want(t, exitOK, "✓ ok, configuration ", "✓ nats")
 	var report struct {
@@ -194,10 +194,10 @@ func TestHealthOfAWorker(t *testing.T) {
 	live := func() result { return command(t, g.environ, "status", "--live", "--endpoint", g.url) }
 	live().want(t, exitOK, "✓ ok")
 	nats.Stop()
-	gatewaytest.Await(t, 10*time.Second, "the worker to miss NATS", func() bool { return live().code == exitFailure })
+	gatewaytest.Await(t, time.Minute, "the worker to miss NATS", func() bool { return live().code == exitFailure })
 	live().want(t, exitFailure, "✗ unhealthy", "the gateway is unhealthy")
 	nats.Start()
-	gatewaytest.Await(t, 10*time.Second, "the worker to find NATS again", func() bool { return live().code == exitOK })
+	gatewaytest.Await(t, time.Minute, "the worker to find NATS again", func() bool { return live().code == exitOK })
 	command(t, g.environ, "status", "--live").want(t, exitUsage, "--live needs --endpoint")
 }
 

@@ -22,7 +22,7 @@ import (
 // command runs a command of the binary with ClickHouse in its environment.
 func (s *scene) command(args ...string) string {
 	s.t.Helper()
-	ctx, stop := context.WithTimeout(s.t.Context(), 30*time.Second)
+	ctx, stop := context.WithTimeout(s.t.Context(), time.Minute)
 	defer stop()
 	cmd := exec.CommandContext(ctx, os.Getenv("MODEL_PROXY_E2E_BINARY"), args...)
 	cmd.Dir = s.t.TempDir()

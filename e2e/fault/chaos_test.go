@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"model-proxy/e2e/clock"
 	"model-proxy/e2e/gatewaytest"
 	"model-proxy/internal/provider/mock"
 )
@@ -167,12 +168,12 @@ func answered[T interface{ Answered() bool }](rows []T) (n int) {
 // untold counts the calls that a worker may not have been able to report: it was
 // killed or cut off so soon after them that neither its acceptance nor its
 // records, which are packed for 20 ms and more under load, had left it.
-func untold(clock *gatewaytest.Clock, calls []gatewaytest.Call, hurt []time.Time) (n int) {
+func untold(had *clock.Clock, calls []gatewaytest.Call, hurt []time.Time) (n int) {
 	for _, one := range calls {
 		if slices.ContainsFunc(hurt, func(at time.Time) bool {
 			after := at.Sub(one.At)
 			if after > 0 {
-				after = clock.Between(one.At, at)
+				after = had.Between(one.At, at)
 			}
 			return after > -20*time.Millisecond && after < 150*time.Millisecond
 		}) {

@@ -191,7 +191,7 @@ func TestRateLimitedKeyRests(t *testing.T) {
 	if n := g.Metrics().Sum("model_proxy_cooldown_events_total"); n != 1 {
 		t.Errorf("%v cooldown events, want 1", n)
 	}
-	gatewaytest.Await(t, 20*time.Second, "the key to be used again", func() bool {
+	gatewaytest.Await(t, soon, "the key to be used again", func() bool {
 		g.Do(t, p.Plain("again"))
 		e := u.Requests()
 		return e[len(e)-1].Status == 429 || e[max(0, len(e)-2)].Status == 429

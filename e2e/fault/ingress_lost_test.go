@@ -41,7 +41,7 @@ func TestIngressKilled(t *testing.T) {
 	checkServes(t, other, gatewaytest.Protocols[0])
 	for i := range streams { // the sink waits for 10 s of silence first
 		id := "orphan-" + strconv.Itoa(i)
-		if row := c.AwaitRow(t, id, 40*time.Second); row.Outcome != "incomplete" || row.ErrorType != "ingress_lost" {
+		if row := c.AwaitRow(t, id, patience); row.Outcome != "incomplete" || row.ErrorType != "ingress_lost" {
 			t.Errorf("request %s: got %s, %s; want incomplete, ingress_lost", id, row.Outcome, row.ErrorType)
 		}
 		if a := c.AwaitAttempts(t, id, 1, soon); a[0].Outcome != "cancelled" {
@@ -84,7 +84,7 @@ func TestIngressKilledWithJobsInTheQueue(t *testing.T) {
 				return other.Metrics().Sum("model_proxy_queue_depth") == 6
 			})
 			cluster.Kill()
-			gatewaytest.Await(t, 40*time.Second, "a row for each request", func() bool { return len(cluster.Requests(t, "")) >= len(lost) })
+			gatewaytest.Await(t, patience, "a row for each request", func() bool { return len(cluster.Requests(t, "")) >= len(lost) })
 			gatewaytest.Await(t, patience, "the queue to be empty", func() bool { return other.Metrics().Sum("model_proxy_queue_depth") == 0 })
 			u.AwaitOver(patience)
 			checkLost(t, cluster, lost)

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"model-proxy/e2e/gatewaytest"
 	"model-proxy/internal/llm"
@@ -88,20 +87,20 @@ func TestKeysAreNowhere(t *testing.T) {
 	checkServes(t, g, gatewaytest.Protocols[0])
 	asked++
 
-	gatewaytest.Await(t, 10*time.Second, "all records", func() bool { return len(g.Requests(t, "")) == asked })
+	gatewaytest.Await(t, soon, "all records", func() bool { return len(g.Requests(t, "")) == asked })
 	for _, path := range []string{"/metrics", "/health", "/openapi.json"} {
 		_, body := gatewaytest.Get(t, g.URL+path)
 		check(path, body)
 	}
 	for _, args := range []string{"records --limit 1000 --format json", "records --attempts --limit 1000 --format json", "usage --by key,client", "keys list", "status"} {
 		c := gatewaytest.Start(t, args, []string{"HOME=" + t.TempDir()}, append(strings.Fields(args), "--data", g.Data)...)
-		if code := c.ExitCode(10 * time.Second); code != 0 {
+		if code := c.ExitCode(soon); code != 0 {
 			t.Errorf("%s: exit code %d", args, code)
 		}
 		check(args, c.Output())
 	}
 	g.Signal(os.Interrupt)
-	g.ExitCode(30 * time.Second)
+	g.ExitCode(soon)
 	check("the log", g.Output())
 	err := filepath.WalkDir(g.Data, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {

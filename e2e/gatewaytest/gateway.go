@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"model-proxy/e2e/clock"
 	"model-proxy/internal/provider/mock"
 )
 
@@ -21,14 +22,14 @@ type Gateway struct {
 	URL  string
 	Data string // of the process that stores the records
 	// Clock leaves out what the machine did not give the test.
-	Clock *Clock
+	Clock *clock.Clock
 	t     testing.TB
 }
 
 // Run starts the whole gateway in one process.
 func Run(t testing.TB, u *Upstream, s Setup) *Gateway {
 	t.Helper()
-	g := &Gateway{t: t, Data: t.TempDir(), Clock: NewClock(t)}
+	g := &Gateway{t: t, Data: t.TempDir(), Clock: clock.New(t)}
 	args := append([]string{"run", "--config", s.write(t, u.URL, ""), "--data", g.Data}, listenFlags...)
 	g.Process = Start(t, "run", s.environment(), append(args, s.Flags...)...)
 	g.URL = g.awaitAddress("listening")
@@ -61,7 +62,7 @@ type Cluster struct {
 	u     *Upstream
 	setup Setup
 	data  string // of the sink
-	clock *Clock
+	clock *clock.Clock
 }
 
 // Bus is where a cluster's processes meet: one NATS server, or several.
@@ -86,7 +87,7 @@ func NewCluster(t testing.TB, u *Upstream, s Setup, workers int) *Cluster {
 // NewClusterOn is NewCluster on a NATS server that runs already.
 func NewClusterOn(t testing.TB, n Bus, u *Upstream, s Setup, workers int) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, bus: n, u: u, setup: s, clock: NewClock(t)}
+	c := &Cluster{t: t, bus: n, u: u, setup: s, clock: clock.New(t)}
 	c.NATS, _ = n.(*NATS)
 	c.data = t.TempDir()
 	c.RestartSink() // it makes the streams: one process has to be the first

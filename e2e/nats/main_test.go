@@ -10,6 +10,6 @@ import (
 	"model-proxy/e2e/gatewaytest"
 )
 
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 func TestMain(m *testing.M) { os.Exit(gatewaytest.Main(m)) }

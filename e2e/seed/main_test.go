@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(gatewaytest.Main(m)) }
 
 // Bounds of waiting.
-const soon = 20 * time.Second
+const soon = time.Minute
 
 // Keys of the .env file. OPENAI_API_KEY_1 repeats the first and counts once.
 const (

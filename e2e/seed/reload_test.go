@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"model-proxy/e2e/clock"
 	"model-proxy/e2e/gatewaytest"
 	"model-proxy/internal/provider/mock"
 )
@@ -61,10 +62,14 @@ func TestReload(t *testing.T) {
 // until reloads and waits until the change shows.
 func (g *gateway) until(reload func(*gateway), what string, shows func() bool) time.Duration {
 	g.t.Helper()
-	began := time.Now()
+	had, began := clock.New(g.t), time.Now()
 	reload(g)
-	gatewaytest.Await(g.t, within, what, shows)
-	return time.Since(began).Round(time.Millisecond)
+	gatewaytest.Await(g.t, soon, what, shows)
+	took := had.Since(began).Round(time.Millisecond)
+	if took > within {
+		g.t.Errorf("%s: after %v, want within 1 s", what, took)
+	}
+	return took
 }
 
 // openSlowStream begins a stream that lasts while the rest of the test runs, and

@@ -15,7 +15,7 @@ import (
 	"model-proxy/internal/provider/mock"
 )
 
-const soon = 15 * time.Second // what happens as a matter of course
+const soon = time.Minute // what happens as a matter of course
 
 func TestMain(m *testing.M) { os.Exit(gatewaytest.Main(m)) }
 

@@ -72,7 +72,7 @@ func TestOutboxKeepsOrder(t *testing.T) {
 		o.send(u, message{"s", []byte{byte(i >> 8), byte(i)}})
 	}
 	for i := range n {
-		m, err := sub.NextMsg(10 * time.Second)
+		m, err := sub.NextMsg(time.Minute)
 		if err != nil {
 			t.Fatalf("message %d of %d: %v", i, n, err)
 		}

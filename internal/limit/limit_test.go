@@ -30,8 +30,8 @@ func startNATS(t testing.TB) *server.Server {
 		t.Fatal(err)
 	}
 	s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the NATS server is not ready after 10 s")
+	if !s.ReadyForConnections(time.Minute) {
+		t.Fatal("the NATS server is not ready after a minute")
 	}
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	return s

@@ -1,4 +1,6 @@
-package gatewaytest
+// Package clock measures for tests how long something takes on a machine that
+// may be busy with something else.
+package clock
 
 import (
 	"sync"
@@ -20,11 +22,11 @@ type Clock struct {
 // lapse is a time in which the machine did not do what was asked of it.
 type lapse struct{ from, to time.Time }
 
-// clockEvery is how often a Clock asks to run.
-const clockEvery = 10 * time.Millisecond
+// askEvery is how often a Clock asks to run.
+const askEvery = 10 * time.Millisecond
 
-// NewClock starts a Clock that ends with the test.
-func NewClock(t testing.TB) *Clock {
+// New starts a Clock that ends with the test.
+func New(t testing.TB) *Clock {
 	t.Helper()
 	c := &Clock{last: time.Now()}
 	over, ended := make(chan struct{}), make(chan struct{})
@@ -40,7 +42,7 @@ func NewClock(t testing.TB) *Clock {
 }
 
 func (c *Clock) run(over <-chan struct{}) {
-	timer := time.NewTimer(clockEvery)
+	timer := time.NewTimer(askEvery)
 	defer timer.Stop()
 	for {
 		select {
@@ -55,14 +57,14 @@ func (c *Clock) run(over <-chan struct{}) {
 		}
 		c.last = now
 		c.mu.Unlock()
-		timer.Reset(clockEvery)
+		timer.Reset(askEvery)
 	}
 }
 
 // lateLocked is what the Clock lacks at a moment, if that is worth noting.
 func (c *Clock) lateLocked(now time.Time) (lapse, bool) {
-	l := lapse{c.last.Add(clockEvery), now}
-	return l, l.to.Sub(l.from) > clockEvery/5
+	l := lapse{c.last.Add(askEvery), now}
+	return l, l.to.Sub(l.from) > askEvery/5
 }
 
 // Since is Between that moment and now.
