@@ -65,7 +65,7 @@ func parseWait(s string, base time.Time) (time.Duration, bool) {
 		return seconds(n), true
 	}
 	if d, err := time.ParseDuration(s); err == nil {
-		return d, d >= 0
+		return max(0, d), d >= 0
 	}
 	if at, err := http.ParseTime(s); err == nil {
 		return max(0, at.Sub(base)), true

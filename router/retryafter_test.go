@@ -82,7 +82,7 @@ func TestRetryAfterHuge(t *testing.T) {
 }
 
 func FuzzParseWait(f *testing.F) {
-	for _, s := range []string{"7", "0.5", "12ms", "6m0s", "2026-05-04T12:00:10Z", "Mon, 04 May 2026 12:01:00 GMT", "1e18", "-1", "Inf"} {
+	for _, s := range []string{"7", "0.5", "12ms", "6m0s", "2026-05-04T12:00:10Z", "Mon, 04 May 2026 12:01:00 GMT", "1e18", "-1", "-1m", "Inf"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
