@@ -122,6 +122,9 @@ func appendChatMessage(o *build, c *conversion, a *llm.Answer) {
 	if p.notes != nil {
 		appendAnnotations(o, p.notes)
 	}
+	if blocks := c.contentBlocks(); blocks != nil {
+		o.key("content_blocks").raw(blocks)
+	}
 	if len(p.calls) == 0 {
 		return
 	}

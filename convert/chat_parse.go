@@ -225,6 +225,9 @@ func (p *chatParser) message(path string, v []byte) {
 	case "assistant":
 		t.Role, t.Blocks = llm.RoleAssistant, p.assistant(path, m, content)
 		t.Prefix = isTrue(m.get("prefix")) || isTrue(m.get("continue_final_message"))
+		if blocks := m.get("content_blocks"); !rawjson.IsNull(blocks) {
+			t.Native = blocks
+		}
 	case "tool", "function":
 		t.Role = llm.RoleUser
 		id := p.str(m.get("tool_call_id"))

@@ -282,6 +282,9 @@ func (w *chatWriter) stop(dst []byte, s llm.Stop, n *int) []byte {
 	if s.Reason == llm.StopRefusal && s.Explanation != "" && !w.refused {
 		dst = w.chunk(dst, n, "", func(o *build) { o.key("refusal").str(s.Explanation) })
 	}
+	if blocks := w.c.contentBlocks(); blocks != nil { // all at once: libraries cannot join pieces of what they do not know
+		dst = w.chunk(dst, n, "", func(o *build) { o.key("content_blocks").raw(blocks) })
+	}
 	dst = w.chunk(dst, n, w.c.finishReason(s), func(*build) {})
 	if w.c.includeUsage {
 		*n++

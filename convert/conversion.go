@@ -101,6 +101,7 @@ type conversion struct {
 	prefill      string            // what the answer may repeat at its start
 	search       *llm.Tool         // the web search that the target is to do
 	pause        *pause            // nil where the upstream pauses no answers
+	record       *record           // of the upstream's own blocks, nil where nobody needs it
 }
 
 // unsupported refuses a pair of protocols that cannot be converted.
@@ -155,6 +156,7 @@ func (x *Exchange) convertRequest() ([]byte, error) {
 	if c.search != nil || x.target.Defaults["tools"] != nil { // no other tool of the vendor's can be in there
 		c.pause = newPause(x, body)
 	}
+	c.record = c.newRecord()
 	return body, nil
 }
 

@@ -44,6 +44,9 @@ type Input struct {
 	RequestID string
 	Created   int64           // Unix seconds for answers that must carry a time; 0 is allowed
 	Files     map[string]File // by address; what NeedsFiles has asked for
+	// ContentBlocks: a client of Chat Completions wants an answer of Messages with
+	// its own blocks too, to send them back (X-Model-Proxy-Content-Blocks).
+	ContentBlocks bool
 }
 
 // Target is the route that was chosen for it.

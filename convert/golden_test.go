@@ -30,6 +30,7 @@ var shortNames = map[string]llm.Protocol{"chat": llm.OpenAI, "messages": llm.Ant
 type goldenTarget struct {
 	Provider, Vendor string
 	Mode             Mode
+	ContentBlocks    bool // of the request
 	Capabilities     llm.Capabilities
 	Quirks           llm.Quirks
 }
@@ -112,7 +113,7 @@ func goldenRun(t *testing.T, in map[string]string, from, to llm.Protocol) map[st
 	}
 	x, err := New(Input{
 		Client: from, Endpoint: endpoints[from], Stream: isTrue(rawjson.Get(body, "stream")), Body: body,
-		Model: str(rawjson.Get(body, "model")), Mode: ParseMode(string(target.Mode)), Created: 1700000000,
+		Model: str(rawjson.Get(body, "model")), Mode: ParseMode(string(target.Mode)), Created: 1700000000, ContentBlocks: target.ContentBlocks,
 	}, Target{Protocol: to, Provider: firstOf(target.Provider, "up"), Vendor: target.Vendor, Model: "up-model", Capabilities: target.Capabilities, Quirks: target.Quirks})
 	if err != nil {
 		return fail(err)

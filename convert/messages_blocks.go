@@ -11,6 +11,11 @@ import (
 func (b *messagesBuilder) turn(t llm.Turn) {
 	b.o.open('{')
 	b.o.key("role").str(string(t.Role))
+	if t.Native != nil {
+		b.native(t)
+		b.o.close('}')
+		return
+	}
 	if len(t.Blocks) == 1 && t.Blocks[0].Kind == llm.BlockText && t.Blocks[0].Cache == nil {
 		b.o.key("content").str(t.Blocks[0].Text)
 		b.o.close('}')

@@ -36,8 +36,8 @@ func (r *messagesReader) read(dst []llm.Chunk, data []byte) ([]llm.Chunk, *llm.E
 	return dst, nil
 }
 
-// steady: pieces go through as they come, unless they are kept for a pause.
-func (r *messagesReader) steady() bool { return r.open && !r.whole && r.c.pause == nil }
+// steady: pieces go through as they come, unless they are recorded.
+func (r *messagesReader) steady() bool { return r.open && !r.whole && r.c.record == nil }
 
 func (r *messagesReader) passed([]byte) {}
 
@@ -83,8 +83,8 @@ func (r *messagesReader) openBlock(dst []llm.Chunk, v []byte) []llm.Chunk {
 	dst = r.closeBlock(r.begin(dst, nil))
 	b, text := r.block(v)
 	r.open, r.shown, r.kind, r.whole = true, true, b.Kind, text != "" && b.Kind == llm.BlockCall
-	if r.c.pause != nil {
-		r.c.pause.block.open(v)
+	if r.c.record != nil {
+		r.c.record.block.open(v)
 	}
 	r.signature, r.notes = b.Signature, b.Annotations
 	b.Annotations = nil
@@ -151,8 +151,8 @@ func (r *messagesReader) delta(dst []llm.Chunk, d []byte) []llm.Chunk {
 	if !r.open {
 		return dst
 	}
-	if r.c.pause != nil {
-		r.c.pause.block.delta(d)
+	if r.c.record != nil {
+		r.c.record.block.delta(d)
 	}
 	var text string
 	switch str(rawjson.Get(d, "type")) {
@@ -182,15 +182,15 @@ func (r *messagesReader) closeBlock(dst []llm.Chunk) []llm.Chunk {
 		return dst
 	}
 	r.open = false
-	if p := r.c.pause; p != nil {
-		p.content = p.block.appendTo(p.content)
+	if r.c.record != nil {
+		r.c.record.close()
 	}
 	return append(dst, llm.Chunk{Kind: llm.ChunkClose, Block: llm.Block{Signature: r.signature, Annotations: r.notes}})
 }
 
 func (r *messagesReader) finish(dst []llm.Chunk) ([]llm.Chunk, *llm.Error) {
 	dst = r.closeBlock(r.begin(dst, nil))
-	if r.c.pause.take(r.stop) {
+	if r.c.pause.take(r.stop, r.c.record) {
 		r.stop = llm.Stop{}
 		return dst, nil
 	}

@@ -17,6 +17,7 @@ func (b *messagesBuilder) arrange() {
 	if b.c.x.target.Quirks.MidSystem == "hoist" {
 		turns = b.hoist(turns)
 	}
+	b.keepNative(turns)
 	for len(turns) > 0 && turns[0].Role == llm.RoleSystem {
 		b.system = append(b.system, visible(turns[0].Blocks)...)
 		turns = turns[1:]
@@ -88,6 +89,10 @@ func (b *messagesBuilder) push(role llm.Role, path string, blocks []llm.Block) {
 
 func (b *messagesBuilder) assistantTurn(turns []llm.Turn) {
 	last := turns[len(turns)-1]
+	if len(turns) == 1 && last.Native != nil {
+		b.turns = append(b.turns, last)
+		return
+	}
 	if len(turns) == 1 && inOrder(last.Blocks) {
 		b.push(llm.RoleAssistant, last.Path, last.Blocks)
 		b.turns[len(b.turns)-1].Prefix = last.Prefix

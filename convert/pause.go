@@ -1,8 +1,6 @@
 package convert
 
 import (
-	"bytes"
-
 	"model-proxy/internal/llm"
 	"model-proxy/internal/rawjson"
 )
@@ -15,8 +13,6 @@ const maxContinuations = 5
 // of Messages do so themselves; the other protocols have no word for it.
 type pause struct {
 	request   []byte // the first call's
-	content   []byte // all blocks so far as JSON, without the brackets
-	block     blockRecord
 	rounds    int
 	paused    bool        // the answer is to be continued
 	blocks    []llm.Block // of the calls before, where the answer is whole
@@ -38,9 +34,10 @@ func newPause(x *Exchange, body []byte) *pause {
 	return nil
 }
 
-// take reports whether an answer that stopped so is to be continued.
-func (p *pause) take(s llm.Stop) bool {
-	if p == nil || s.Reason != llm.StopPause || p.rounds >= maxContinuations || len(p.content) == 0 {
+// take reports whether an answer that stopped so, with those blocks so far, is
+// to be continued.
+func (p *pause) take(s llm.Stop, blocks *record) bool {
+	if p == nil || s.Reason != llm.StopPause || p.rounds >= maxContinuations || len(blocks.content) == 0 {
 		return false
 	}
 	p.rounds++
@@ -68,7 +65,7 @@ func (x *Exchange) Continue() {
 	o.open('{')
 	o.key("role").str("assistant")
 	o.key("content").open('[')
-	o.b = append(o.b, p.content...)
+	o.b = append(o.b, x.conv.record.content...)
 	o.close(']')
 	o.close('}')
 	o.close(']')
@@ -116,65 +113,4 @@ func (p *pause) join(a *llm.Answer) *llm.Answer {
 	whole := *a
 	whole.ID, whole.Model, whole.Blocks = p.first.ID, p.first.Model, p.blocks
 	return &whole
-}
-
-// blockRecord puts a block of Messages together from its events, byte for byte
-// as a client's library would.
-type blockRecord struct {
-	start     []byte // nil: no block is open
-	text      []byte // pieces of the text, the thinking or the input
-	signature []byte
-	citations [][]byte
-}
-
-func (b *blockRecord) open(v []byte) {
-	*b = blockRecord{start: bytes.Clone(v), text: b.text[:0], signature: b.signature[:0]}
-}
-
-func (b *blockRecord) delta(d []byte) {
-	for name, v := range rawjson.Quoted(d) {
-		switch string(name) {
-		case `"text"`, `"thinking"`, `"partial_json"`:
-			b.text = rawjson.AppendUnquoted(b.text, v)
-		case `"signature"`:
-			b.signature = rawjson.AppendUnquoted(b.signature, v)
-		case `"citation"`:
-			b.citations = append(b.citations, bytes.Clone(v))
-		}
-	}
-}
-
-// appendTo appends the whole block to a list of such.
-func (b *blockRecord) appendTo(content []byte) []byte {
-	if b.start == nil {
-		return content
-	}
-	kind := str(rawjson.Get(b.start, "type"))
-	var o build
-	o.open('{')
-	for name, v := range rawjson.Quoted(b.start) {
-		field, _ := rawjson.Unquote(name)
-		o.key(field)
-		switch {
-		case field == "input" && rawjson.Valid(b.text):
-			o.raw(b.text)
-		case field == "text" && kind == "text", field == "thinking" && kind == "thinking":
-			o.str(str(v) + string(b.text))
-		case field == "signature":
-			o.str(str(v) + string(b.signature))
-		case field == "citations" && len(b.citations) > 0:
-			o.lit("[" + string(bytes.Join(b.citations, []byte(","))) + "]")
-		default:
-			o.raw(v)
-		}
-	}
-	if len(b.citations) > 0 && rawjson.Get(b.start, "citations") == nil {
-		o.key("citations").lit("[" + string(bytes.Join(b.citations, []byte(","))) + "]")
-	}
-	o.close('}')
-	b.start = nil
-	if len(content) > 0 {
-		content = append(content, ',')
-	}
-	return append(content, o.b...)
 }

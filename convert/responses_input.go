@@ -143,6 +143,9 @@ func joinTexts(blocks []llm.Block, sep string) string {
 // assistant writes an assistant's turn. Reasoning stands before what it led to
 // and is left out where nothing follows, which OpenAI refuses.
 func (b *responsesBuilder) assistant(t llm.Turn) {
+	if t.Native != nil {
+		b.n.dropped(t.Path + ".content_blocks")
+	}
 	var thoughts, said []llm.Block
 	lead := func() {
 		for _, k := range thoughts {

@@ -131,6 +131,9 @@ func (q *request) route(w http.ResponseWriter, r *http.Request, mode streamMode,
 	if v := r.Header["X-Model-Proxy-Conversion-Mode"]; len(v) > 0 {
 		job.Mode = string(convert.ParseMode(v[0]))
 	}
+	if v := r.Header["X-Model-Proxy-Content-Blocks"]; len(v) > 0 {
+		job.Blocks = v[0] == "1"
+	}
 	if v := r.Header["Traceparent"]; len(v) > 0 { // its id goes into the records also where nothing is traced
 		if _, ok := span.Parent(v[0], ""); ok {
 			job.Trace = v[0]

@@ -264,5 +264,6 @@ func asError(err error) *llm.Error {
 func (j *job) input() convert.Input {
 	r := j.run
 	return convert.Input{Client: r.Endpoint.Protocol(), Endpoint: r.Endpoint, Stream: r.Stream, Body: r.Body, Model: r.Model,
-		Mode: convert.ParseMode(r.Mode), RequestID: r.RequestID, Created: j.began.Unix()}
+		Mode: convert.ParseMode(r.Mode), RequestID: r.RequestID, Created: j.began.Unix(),
+		ContentBlocks: r.Blocks}
 }

@@ -29,6 +29,7 @@ type Job struct {
 	Stream    bool
 	Model     string // as the client asked
 	Mode      string // X-Model-Proxy-Conversion-Mode, "" for the default
+	Blocks    bool   // X-Model-Proxy-Content-Blocks
 	Pool      string
 	Lane      string
 	Trace     string      // traceparent
@@ -118,6 +119,9 @@ func (j *Job) message(subject, reply string, delivery, attempts int) *nats.Msg {
 	}
 	if j.Mode != "" {
 		field("mode", j.Mode)
+	}
+	if j.Blocks {
+		field("blocks", "1")
 	}
 	m := &nats.Msg{Subject: subject, Reply: reply, Data: j.Body}
 	if len(j.Body) > inlineBody {
@@ -227,6 +231,8 @@ func (d *Delivery) set(name, value string) {
 		d.Stream = value == "1"
 	case "mode":
 		d.Mode = value
+	case "blocks":
+		d.Blocks = value == "1"
 	case "size":
 		d.bodySize, _ = strconv.Atoi(value)
 	}

@@ -77,7 +77,7 @@ func FuzzParseFrame(f *testing.F) {
 
 func TestEnvelopeTravels(t *testing.T) {
 	job := Job{ID: "0190-7", RequestID: "r_1", Client: "team a; b=c", Endpoint: llm.Messages, Stream: true, Model: "vendor/model:free %",
-		Mode: "strict", Pool: "gpu", Trace: "00-1-2-01", State: "vendor=1,other=a:b", Header: http.Header{"X-Mock-Ttft": {"1s"}, "User-Agent": {"a"}}, Body: []byte("{}")}
+		Mode: "strict", Blocks: true, Pool: "gpu", Trace: "00-1-2-01", State: "vendor=1,other=a:b", Header: http.Header{"X-Mock-Ttft": {"1s"}, "User-Agent": {"a"}}, Body: []byte("{}")}
 	job.Deadline = time.Now().Add(90 * time.Second)
 	d, err := parseDelivery(job.message("req.default.normal.c", "R.i-1.t", 2, 3))
 	if err != nil {

@@ -49,6 +49,10 @@ type Turn struct {
 	Blocks []Block
 	Prefix bool   // the last assistant turn is to be continued, not answered
 	Name   string // who speaks, of several with one role; "" where it does not matter
+
+	// Native is the content of an assistant's turn as Messages had it, a list of
+	// blocks, where a client has kept that; Blocks tell what all protocols can.
+	Native json.RawMessage
 }
 
 // BlockKind is what a block is.

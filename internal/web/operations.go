@@ -1,5 +1,7 @@
 package web
 
+import "slices"
+
 // access says which key an operation asks for.
 type access int
 
@@ -42,7 +44,7 @@ var operations = map[string]operation{
 	"/v1/chat/completions": {tag: "OpenAI", summary: "Answer a conversation (Chat Completions)", access: clientKey,
 		description: "Any logical model can be asked, whichever protocol its provider speaks: the gateway converts where they differ, " +
 			"and `X-Model-Proxy-Warnings` lists what was changed or dropped on the way.",
-		request: "ChatCompletionRequest", answer: "ChatCompletion", event: "ChatCompletionChunk", parameters: modelHeaders,
+		request: "ChatCompletionRequest", answer: "ChatCompletion", event: "ChatCompletionChunk", parameters: chatHeaders,
 		example: `{"model":"MODEL","messages":[{"role":"user","content":"Hello!"}]}`},
 	"/v1/responses": {tag: "OpenAI", summary: "Answer a conversation (Responses)", access: clientKey,
 		request: "ResponsesRequest", answer: "Response", event: "ResponseEvent", parameters: modelHeaders,
@@ -83,6 +85,9 @@ var operations = map[string]operation{
 // modelHeaders are the parameters of every operation that asks a model.
 var modelHeaders = []string{"X-Request-Id", "X-Model-Proxy-Timeout-Ms", "X-Model-Proxy-Priority", "X-Model-Proxy-Conversion-Mode"}
 
+// chatHeaders are those of Chat Completions.
+var chatHeaders = slices.Concat(modelHeaders, []string{"X-Model-Proxy-Content-Blocks"})
+
 type object = map[string]any
 
 // parameters by name. A path parameter is required, all others are not.
@@ -91,6 +96,7 @@ var parameters = map[string]object{
 	"X-Model-Proxy-Timeout-Ms":      parameter("header", "Shortens the request's deadline, in milliseconds from its arrival.", object{"type": "integer", "minimum": 1}),
 	"X-Model-Proxy-Priority":        parameter("header", "The lane of the queue.", object{"type": "string", "enum": []string{"high", "normal", "low"}}),
 	"X-Model-Proxy-Conversion-Mode": parameter("header", "Where the provider speaks another protocol: refuse whatever it cannot take (strict), refuse what would change the answer and name the rest in X-Model-Proxy-Warnings (default), or drop some of that too (lenient).", object{"type": "string", "enum": []string{"strict", "default", "lenient"}, "default": "default"}),
+	"X-Model-Proxy-Content-Blocks":  parameter("header", "1: where Anthropic's protocol answers, the message has the answer's own blocks too (content_blocks; in a stream one delta before the last). Sent back with the message they reach the model unchanged, what its own tools found included.", object{"type": "string", "enum": []string{"1"}}),
 	"anthropic-version":             parameter("header", "Asks for Anthropic's format, whatever its value.", object{"type": "string"}),
 	"id":                            parameter("path", "The logical model's name, which may hold slashes.", object{"type": "string"}),
 	"after_id":                      parameter("query", "Anthropic's format: the page after this model.", object{"type": "string"}),
