@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -30,6 +31,10 @@ func (n *node) adminUsage(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// mostRecords bounds an answer of /admin/records, which is put together in
+// memory. The command records, a process of its own, has no such bound.
+const mostRecords = 10_000
+
 // adminRecords serves GET /admin/records?request_id=&attempts=1&since=&limit=,
 // the command records over HTTP.
 func (n *node) adminRecords(w http.ResponseWriter, r *http.Request) {
@@ -40,8 +45,8 @@ func (n *node) adminRecords(w http.ResponseWriter, r *http.Request) {
 			return nil, err
 		}
 		if limit := q.Get("limit"); limit != "" {
-			if f.Limit, err = strconv.Atoi(limit); err != nil || f.Limit < 1 {
-				return nil, errBadQuery("limit", "must be a whole number above 0")
+			if f.Limit, err = strconv.Atoi(limit); err != nil || f.Limit < 1 || f.Limit > mostRecords {
+				return nil, errBadQuery("limit", fmt.Sprintf("must be a whole number from 1 to %d", mostRecords))
 			}
 		}
 		return n.reader.Records(ctx, f)

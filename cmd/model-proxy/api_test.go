@@ -147,6 +147,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"GET", "/admin/records", "/admin/records?attempts=1&since=2h", adminKey, "", "200", nil},
 		{"GET", "/admin/records", "/admin/records?since=yesterday", adminKey, "", "400", nil},
 		{"GET", "/admin/records", "/admin/records?limit=0", adminKey, "", "400", nil},
+		{"GET", "/admin/records", "/admin/records?limit=10000", adminKey, "", "200", nil},
+		{"GET", "/admin/records", "/admin/records?limit=10001", adminKey, "", "400", nil},
 	} {
 		delete(d.paths, c.path)
 		name := strings.TrimSpace(c.method + " " + c.path + " " + c.status + " " + c.asked)

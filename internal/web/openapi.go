@@ -70,8 +70,8 @@ func describe(version string, routes []Route) (object, error) {
 func namedParameters() object {
 	all := object{}
 	for name, p := range parameters {
-		named := maps.Clone(p)
-		named["name"] = name
+		named := object{"name": name}
+		maps.Copy(named, p)
 		all[name] = named
 	}
 	return all

@@ -73,7 +73,7 @@ var operations = map[string]operation{
 	"/admin/usage": {tag: "Administration", summary: "Sum up who used what", access: adminKey, answer: "UsageList",
 		parameters: []string{"by", "since"}},
 	"/admin/records": {tag: "Administration", summary: "List request or attempt records, newest first", access: adminKey,
-		answer: "RecordList", parameters: []string{"request_id", "attempts", "since", "limit"}},
+		answer: "RecordList", parameters: []string{"request_id", "attempts", "since", "records-limit"}},
 	"/admin/keys": {tag: "Administration", summary: "List the providers' keys and which of them rest, why and for how long", access: adminKey, answer: "KeyList",
 		description: "Keys are shown by fingerprint and last four characters. 503 in a process without workers."},
 	"/openapi.json": {tag: "Description", summary: "This description", answer: "Object"},
@@ -90,7 +90,8 @@ var chatHeaders = slices.Concat(modelHeaders, []string{"X-Model-Proxy-Content-Bl
 
 type object = map[string]any
 
-// parameters by name. A path parameter is required, all others are not.
+// parameters by name, unless they say another one. A path parameter is required,
+// all others are not.
 var parameters = map[string]object{
 	"X-Request-Id":                  parameter("header", "Kept if it has 1 to 64 letters, digits, dots, underscores or dashes; else one is made. It stands in the answer and in the records.", object{"type": "string", "maxLength": 64}),
 	"X-Model-Proxy-Timeout-Ms":      parameter("header", "Shortens the request's deadline, in milliseconds from its arrival.", object{"type": "integer", "minimum": 1}),
@@ -102,10 +103,16 @@ var parameters = map[string]object{
 	"after_id":                      parameter("query", "Anthropic's format: the page after this model.", object{"type": "string"}),
 	"before_id":                     parameter("query", "Anthropic's format: the page before this model.", object{"type": "string"}),
 	"limit":                         parameter("query", "At most so many entries.", object{"type": "integer", "minimum": 1, "maximum": 1000}),
+	"records-limit":                 named("limit", parameter("query", "At most so many records.", object{"type": "integer", "minimum": 1, "maximum": 10_000, "default": 100})),
 	"by":                            parameter("query", "What to sum up by, several with commas: client, model, provider, key, day, hour.", object{"type": "string", "default": "model"}),
 	"since":                         parameter("query", "Only what is younger: a length such as 24h, or a moment such as 2026-01-31T00:00:00Z.", object{"type": "string"}),
 	"request_id":                    parameter("query", "Only this request.", object{"type": "string"}),
 	"attempts":                      parameter("query", "1 lists attempts in place of requests.", object{"type": "string", "enum": []string{"0", "1"}}),
+}
+
+func named(name string, p object) object {
+	p["name"] = name
+	return p
 }
 
 func parameter(in, description string, schema object) object {
