@@ -25,8 +25,9 @@ const (
 	Unhealthy = "unhealthy"
 )
 
-// manyWaiting is how many messages of the log say that the sink is behind.
-const manyWaiting = 100_000
+// longWaiting is how old the log's oldest message is when the sink is behind, or
+// its store away.
+const longWaiting = 30 * time.Second
 
 // firstBeats is how long after the start every worker has been heard.
 const firstBeats = 2 * time.Second
@@ -139,8 +140,8 @@ func (s *Server) streamHealth(ctx context.Context) (streams, store Health) {
 		streams = Health{Status: Unhealthy, Detail: "JetStream does not answer, or a stream is missing"}
 	}
 	log := states[bus.LogStream]
-	store = Health{Status: Healthy, Detail: map[string]any{"waiting": log.Messages}}
-	if log.Messages > manyWaiting {
+	store = Health{Status: Healthy, Detail: map[string]any{"waiting": log.Messages, "oldest_ms": log.OldestMS}}
+	if log.OldestMS > longWaiting.Milliseconds() {
 		store.Status = Degraded
 	}
 	if log.MaxBytes > 0 && log.Bytes > log.MaxBytes/10*9 {

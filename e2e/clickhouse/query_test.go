@@ -41,22 +41,31 @@ func (s *scene) command(args ...string) string {
 // admin asks the ingress, a process without a store of its own.
 func (s *scene) admin(path string) (rows []map[string]any) {
 	s.t.Helper()
+	var answer struct{ Data []map[string]any }
+	if body := s.get(path, adminKey); json.Unmarshal(body, &answer) != nil {
+		s.t.Fatalf("%s: %s", path, body)
+	}
+	return answer.Data
+}
+
+// get reads a page of the ingress that needs a key.
+func (s *scene) get(path, key string) []byte {
+	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.URL+path, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+adminKey)
+	req.Header.Set("Authorization", "Bearer "+key)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	var answer struct{ Data []map[string]any }
-	if err = errors.Join(err, json.Unmarshal(body, &answer)); err != nil || resp.StatusCode != 200 {
+	if err != nil || resp.StatusCode != 200 {
 		s.t.Fatalf("%s: %d %s (%v)", path, resp.StatusCode, body, err)
 	}
-	return answer.Data
+	return body
 }
 
 // Commands and pages answer from ClickHouse, also in processes without a sink.

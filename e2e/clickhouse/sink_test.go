@@ -3,6 +3,7 @@
 package clickhouse
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
@@ -51,12 +52,24 @@ const adminKey = "admin-e2e-55cd01b7"
 // load asks one request after the other, of both kinds, until stopped; stop
 // returns how many were answered.
 func (s *scene) load(clients int) (stop func() int) {
+	atOnce := make(chan time.Time)
+	close(atOnce)
+	return s.pacedLoad(clients, atOnce)
+}
+
+// pacedLoad is load with one request for each tick.
+func (s *scene) pacedLoad(clients int, ticks <-chan time.Time) (stop func() int) {
 	var answered atomic.Int64
 	var running sync.WaitGroup
 	over := make(chan struct{})
 	for k := range clients {
 		running.Go(func() {
 			for i := 0; ; i++ {
+				select {
+				case <-over:
+					return
+				case <-ticks:
+				}
 				select {
 				case <-over:
 					return
@@ -98,7 +111,7 @@ func (s *scene) rows(table string) int {
 // compares the rollups with them.
 func (s *scene) wantExactly(n int) {
 	s.t.Helper()
-	gatewaytest.Await(s.t, patience, fmt.Sprintf("the records of %d requests", n), func() bool {
+	gatewaytest.Await(s.t, patience+time.Duration(n)*time.Second/2000, fmt.Sprintf("the records of %d requests", n), func() bool {
 		return s.rows("requests") >= n && s.rows("attempts") >= n
 	})
 	counts := func() string {
@@ -138,13 +151,7 @@ func every(d time.Duration, n int, act func()) {
 
 func TestSinkKilled(t *testing.T) {
 	t.Parallel()
-	kills := 8
-	if text := os.Getenv("SINK_KILLS"); text != "" {
-		var err error
-		if kills, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
+	kills := number(t, "SINK_KILLS", 8)
 	s := newScene(t)
 	stop := s.load(6)
 	every(2*time.Second, kills, func() {
@@ -191,8 +198,23 @@ func TestStoreAway(t *testing.T) {
 	}
 }
 
-// While ClickHouse is away LOG holds the records, not the sink's memory. STORE_AWAY
-// is for how long, 10 s by default.
+// number reads a number from the environment, or else returns preset.
+func number(t *testing.T, name string, preset int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return preset
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// While ClickHouse is away LOG holds the records, not the sink's memory, and
+// health and metrics say so. STORE_AWAY is for how long, 10 s by default;
+// STORE_AWAY_RATE bounds the requests in a second.
 func TestStoreAwayForLong(t *testing.T) {
 	t.Parallel()
 	away := 10 * time.Second
@@ -203,27 +225,65 @@ func TestStoreAwayForLong(t *testing.T) {
 		}
 	}
 	s := newScene(t)
-	stop := s.load(8)
+	pace := time.NewTicker(time.Second / time.Duration(number(t, "STORE_AWAY_RATE", 1000)))
+	defer pace.Stop()
+	stop := s.pacedLoad(8, pace.C)
 	gatewaytest.Await(t, patience, "the first rows", func() bool { return s.sinkRows() > 0 })
 	s.ch.MustExec("SYSTEM STOP LISTEN TCP")
 	s.ch.BreakConnections()
 	figure := func(name string) float64 { return s.Sink.Metrics().Sum(name) }
 	gatewaytest.Await(t, patience, "the sink to have all in hand that it takes", func() bool { return figure("model_proxy_sink_stalled_seconds") > 3 })
 	pending, memory := figure("model_proxy_records_pending"), figure("process_resident_memory_bytes")
-	every(away, 1, func() {})
-	t.Logf("after %v more: %.0f messages wait in place of %.0f, %.1f MB of memory in place of %.1f", away,
-		figure("model_proxy_records_pending"), pending, figure("process_resident_memory_bytes")/1e6, memory/1e6)
+	most := memory
+	every(away/20, 20, func() {
+		now := figure("process_resident_memory_bytes")
+		most = max(most, now)
+		t.Logf("%.0f messages wait, %.1f MB of memory", figure("model_proxy_records_pending"), now/1e6)
+	})
+	wantStoreBehind(t, s.get("/health/detailed", gatewaytest.ClientKey), away)
 	if now := figure("model_proxy_records_pending"); now <= pending {
 		t.Errorf("%v messages wait, and %v before", now, pending)
 	}
-	if more := figure("process_resident_memory_bytes") - memory; more > 32e6 {
+	if figure("model_proxy_sink_lag_messages") == 0 {
+		t.Error("the lag does not show")
+	}
+	if more := most - memory; more > 32e6 {
 		t.Errorf("the sink's memory has grown by %.0f MB, want it flat", more/1e6)
 	}
 	s.ch.MustExec("SYSTEM START LISTEN TCP")
+	back := time.Now()
 	n := stop()
-	t.Logf("%d requests", n)
 	s.wantExactly(n)
 	gatewaytest.Await(t, patience, "the lag to end", func() bool { return figure("model_proxy_records_pending") == 0 })
+	t.Logf("%d requests, all stored %v after ClickHouse came back; %.1f MB of memory", n, time.Since(back).Round(time.Second/10), figure("process_resident_memory_bytes")/1e6)
+}
+
+// wantStoreBehind looks for the lag in a detailed health report. A store that has
+// been away for so long degrades it; the gateway serves on.
+func wantStoreBehind(t *testing.T, report []byte, away time.Duration) {
+	t.Helper()
+	t.Logf("health: %s", report)
+	var health struct {
+		Components struct {
+			Store struct {
+				Status string
+				Detail struct {
+					Waiting  int
+					OldestMS int64 `json:"oldest_ms"`
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(report, &health); err != nil {
+		t.Fatal(err)
+	}
+	store := health.Components.Store
+	if store.Detail.Waiting == 0 || store.Detail.OldestMS < away.Milliseconds() {
+		t.Errorf("health of the store: got %+v after %v", store, away)
+	}
+	if away > time.Minute && store.Status != "degraded" {
+		t.Errorf("health of the store: got %q after %v, want degraded", store.Status, away)
+	}
 }
 
 func (s *scene) sinkRows() float64 { return s.Sink.Metrics().Sum("model_proxy_sink_rows_total") }

@@ -116,6 +116,7 @@ type StreamState struct {
 	Messages int64 `json:"messages"`
 	Bytes    int64 `json:"bytes"`
 	MaxBytes int64 `json:"max_bytes"` // it refuses more
+	OldestMS int64 `json:"oldest_ms"` // age of the oldest message, by the server's clock; 0 if there is none
 }
 
 // Streams asks the server what the streams hold, by their names. A message of
@@ -128,7 +129,11 @@ func (c *Conn) Streams(ctx context.Context) (map[string]StreamState, error) {
 			return all, fmt.Errorf("stream %s: %w", name, err)
 		}
 		info := s.CachedInfo()
-		all[name] = StreamState{int64(info.State.Msgs), int64(info.State.Bytes), info.Config.MaxBytes}
+		state := StreamState{Messages: int64(info.State.Msgs), Bytes: int64(info.State.Bytes), MaxBytes: info.Config.MaxBytes}
+		if state.Messages > 0 {
+			state.OldestMS = max(0, info.TimeStamp.Sub(info.State.FirstTime).Milliseconds())
+		}
+		all[name] = state
 	}
 	return all, nil
 }
