@@ -11,12 +11,12 @@ build:
 
 test: e2e/node/node_modules e2e/clickhouse/engine/node_modules chromium deploytools ## everything: Go, the official JavaScript SDKs, ClickHouse, the pages in a browser
 	@[ -n "$$CORPUS" ] || echo "CORPUS is not set: the sweeps over recorded traffic do not run"
-	go test $(GOTESTFLAGS) -count 1 -p 1 ./... # one package at a time: some tests hold the gateway to times; none from the cache, which does not see the binary change
-	go test $(GOTESTFLAGS) -tags node ./e2e
-	go test $(GOTESTFLAGS) -tags clickhouse -run ClickHouse ./logsink
-	go test $(GOTESTFLAGS) -tags clickhouse ./e2e/clickhouse
-	go test $(GOTESTFLAGS) -tags chromium -run InABrowser ./cmd/model-proxy
-	PATH="$(CURDIR)/bin:$$PATH" go test -tags deploytools -run TestTool ./deploy # the files of deploy, read by their own tools
+	go test -timeout 30m $(GOTESTFLAGS) -count 1 -p 1 ./... # one package at a time: some tests hold the gateway to times; none from the cache, which does not see the binary change
+	go test -timeout 30m $(GOTESTFLAGS) -tags node ./e2e
+	go test -timeout 30m $(GOTESTFLAGS) -tags clickhouse -run ClickHouse ./logsink
+	go test -timeout 30m $(GOTESTFLAGS) -tags clickhouse ./e2e/clickhouse
+	go test -timeout 30m $(GOTESTFLAGS) -tags chromium -run InABrowser ./cmd/model-proxy
+	PATH="$(CURDIR)/bin:$$PATH" go test -timeout 30m -tags deploytools -run TestTool ./deploy # the files of deploy, read by their own tools
 	cd deploy/k8s/schema && go test ./...
 
 lint:
