@@ -121,7 +121,7 @@ func (s *scene) wantExactly(n int) {
 		(SELECT sum(requests) FROM DB.perf_1h), (SELECT sum(requests) FROM DB.perf_1d), (SELECT sum(attempts) FROM DB.attempts_1h)`, "DB", s.db))
 	}
 	want := strings.TrimSuffix(strings.Repeat(fmt.Sprint(n)+"\t", 10), "\t")
-	for range 20 { // rows show before their rollups
+	for range 600 { // rows show before their rollups
 		if counts() == want {
 			break
 		}
