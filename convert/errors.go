@@ -25,7 +25,7 @@ func (x *Exchange) Error(status int, h http.Header, body []byte) *llm.Error {
 	e := x.upstreamError(status, f)
 	e.RetryAfter = RetryAfter(status, h)
 	switch {
-	case status >= 300 && status < 400: // redirects are never followed: the key would go along
+	case status < 200 || status >= 300 && status < 400: // redirects are never followed: the key would go along
 		e.Status = http.StatusBadGateway
 	case status >= 400 && x.conv == nil:
 		e.Status = status

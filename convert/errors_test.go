@@ -44,6 +44,8 @@ func TestUpstreamErrors(t *testing.T) {
 			`{"error":{"message":"the provider answered 502 Bad Gateway","type":"server_error","param":null,"code":null}}`},
 		{"redirect", llm.OpenAI, 307, ``, llm.ServerError, 502,
 			`{"error":{"message":"the provider answered 307 Temporary Redirect","type":"server_error","param":null,"code":null}}`},
+		{"no answer at all", llm.OpenAI, 101, ``, llm.ServerError, 502,
+			`{"error":{"message":"the provider answered 101 Switching Protocols","type":"server_error","param":null,"code":null}}`},
 		{"empty", llm.Anthropic, 529, ``, llm.Overloaded, 529,
 			`{"type":"error","error":{"type":"overloaded_error","message":"the provider answered 529"},"request_id":"r1"}`},
 		{"no outer type", llm.Anthropic, 413, `{"error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}`, llm.TooLarge, 413,

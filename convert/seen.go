@@ -116,6 +116,13 @@ func (c *counters) readCount(n []byte) {
 	}
 }
 
+// told is count for one of the numbers that make a usage: without any of them,
+// as in {} or in another protocol's words, nothing is known.
+func (c *counters) told(raw []byte) int64 {
+	c.known = c.known || !rawjson.IsNull(raw)
+	return count(raw)
+}
+
 // setTier reads service_tier. What providers call the standard one is "".
 func (c *counters) setTier(raw []byte) {
 	switch tier, _ := rawjson.Unquote(raw); tier {
@@ -132,14 +139,13 @@ func (c *counters) readChat(usage []byte) {
 		return
 	}
 	var n counters
-	n.known, n.complete = true, true
 	var total, hit int64
 	for name, v := range rawjson.Quoted(usage) {
 		switch string(name) {
 		case `"prompt_tokens"`:
-			n.prompt = count(v)
+			n.prompt = n.told(v)
 		case `"completion_tokens"`:
-			n.completion = count(v)
+			n.completion = n.told(v)
 		case `"total_tokens"`:
 			total = count(v)
 		case `"prompt_tokens_details"`:
@@ -153,6 +159,10 @@ func (c *counters) readChat(usage []byte) {
 			n.reasoning = max(n.reasoning, count(v))
 		}
 	}
+	if !n.known {
+		return
+	}
+	n.complete = true
 	if n.read == 0 {
 		n.read = hit
 	}
@@ -174,7 +184,7 @@ func (c *counters) readMessages(usage []byte) {
 	if len(usage) == 0 || usage[0] != '{' {
 		return
 	}
-	c.known, c.cachedApart = true, true
+	c.cachedApart = true
 	var iterations []byte
 	for name, v := range rawjson.Quoted(usage) {
 		if rawjson.IsNull(v) {
@@ -182,9 +192,9 @@ func (c *counters) readMessages(usage []byte) {
 		}
 		switch string(name) {
 		case `"input_tokens"`:
-			c.prompt = count(v)
+			c.prompt = c.told(v)
 		case `"output_tokens"`:
-			c.completion = count(v)
+			c.completion = c.told(v)
 		case `"cache_read_input_tokens"`:
 			c.read = count(v)
 		case `"cache_creation_input_tokens"`:
@@ -232,14 +242,14 @@ func (c *counters) readResponses(usage []byte) {
 	if len(usage) == 0 || usage[0] != '{' {
 		return
 	}
-	n := counters{known: true, complete: true}
+	var n counters
 	var total int64
 	for name, v := range rawjson.Quoted(usage) {
 		switch string(name) {
 		case `"input_tokens"`:
-			n.prompt = count(v)
+			n.prompt = n.told(v)
 		case `"output_tokens"`:
-			n.completion = count(v)
+			n.completion = n.told(v)
 		case `"total_tokens"`:
 			total = count(v)
 		case `"input_tokens_details"`:
@@ -249,6 +259,10 @@ func (c *counters) readResponses(usage []byte) {
 			n.reasoning = count(rawjson.Get(v, "reasoning_tokens"))
 		}
 	}
+	if !n.known {
+		return
+	}
+	n.complete = true
 	if hidden := total - n.prompt - n.completion; hidden > 0 && hidden == n.reasoning {
 		n.completion += hidden
 	}
