@@ -64,6 +64,8 @@ func happened(f Failure, status int) string {
 		return "unreachable"
 	case Timeout:
 		return "timeout"
+	case Malformed:
+		return "answer not understood"
 	case Unfit:
 		return "cannot serve this request"
 	}

@@ -32,7 +32,7 @@ func TestFinal(t *testing.T) {
 		{"overloaded, no word of when", []Failure{answer(529, ``)}, 529, time.Second, "", false, "529"},
 		{"time-outs", []Failure{late, dropped, unreached}, 504, 0, "upstream_timeout", false, "a/x: timeout; b/y: connection broken; c/z: unreachable"},
 		{"cut", []Failure{dropped, unreached}, 502, 0, "upstream_stream_truncated", false, "connection broken"},
-		{"not understood", []Failure{{Fault: Malformed}}, 502, 0, "upstream_malformed", false, "connection broken"},
+		{"not understood", []Failure{{Fault: Malformed}}, 502, 0, "upstream_malformed", false, "answer not understood"},
 		{"fits no protocol", []Failure{{Fault: Unfit}}, 400, 0, "", false, "cannot be put"},
 		{"fits no protocol, another is limited", []Failure{{Fault: Unfit}, after(limited, "10"), {Fault: Unfit}}, 429, 10 * time.Second, "rate_limit_exceeded", false, "a/x: cannot serve this request; b/y: 429"},
 		{"unreachable", []Failure{unreached}, 502, 0, "upstream_unreachable", false, "unreachable"},
