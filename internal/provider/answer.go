@@ -151,7 +151,7 @@ func (a *Answer) Close() {
 func (a *Answer) open() {
 	if a.reader == nil {
 		a.reader = a.client.readers.Get().(*reader)
-		a.body = timedBody{a.resp.Body, &a.watch}
+		a.body = timedBody{plainBody(a.resp), &a.watch}
 		a.reader.reset(&a.body, a.client.maxEvent)
 	}
 }
