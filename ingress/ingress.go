@@ -113,7 +113,7 @@ var endpoints = []struct {
 func (s *Server) routes() http.Handler {
 	r := httprouter.New()
 	r.RedirectTrailingSlash, r.RedirectFixedPath = false, false
-	r.NotFound = http.HandlerFunc(s.notFound)
+	r.NotFound = s.tidied(r)
 	r.GlobalOPTIONS = http.HandlerFunc(s.options)
 	r.MethodNotAllowed = http.HandlerFunc(s.methodNotAllowed)
 	for _, e := range endpoints {

@@ -64,6 +64,11 @@ func (s *Server) listModels(w http.ResponseWriter, r *http.Request, _ httprouter
 }
 
 func (s *Server) showModel(w http.ResponseWriter, r *http.Request, ps httprouter.Params) {
+	id := strings.TrimPrefix(ps.ByName("id"), "/") // a logical name may hold slashes
+	if id == "" {                                  // /v1/models/
+		s.listModels(w, r, ps)
+		return
+	}
 	p := listProtocol(r)
 	setRequestID(w, r, p)
 	snap := s.cfg.Snapshot()
@@ -72,7 +77,6 @@ func (s *Server) showModel(w http.ResponseWriter, r *http.Request, ps httprouter
 		s.refuse(w, p, no)
 		return
 	}
-	id := strings.TrimPrefix(ps.ByName("id"), "/") // a logical name may hold slashes
 	if snap.Models[id] == nil || !allowed(client, id) {
 		e := reject(rejectModel, llm.NotFound, "the model "+strconv.Quote(clip(id, 100))+" does not exist or is not open to this client")
 		e.Param, e.Code = "model", "model_not_found"

@@ -21,6 +21,7 @@ const (
 	lingerFor      = 2 * time.Second        // how long a cancelled job's own end is waited for
 	lateFor        = 250 * time.Millisecond // how long a worker's word is waited for that may have taken it meanwhile
 	overslept      = 100 * time.Millisecond // a timer that is so late tells that the process was stopped
+	farewellWithin = time.Second            // how long a client may take what it is told when it seems gone
 	slowAfter      = 5 * time.Millisecond   // a write that takes longer finds the client behind
 	quickWrite     = 64 << 10               // a plain answer up to this size fits into the connection's buffers
 )
@@ -329,9 +330,6 @@ func (q *request) giveUp(e *llm.Error) {
 // the server's again.
 func (q *request) leave(outcome usage.Outcome, cause error) {
 	q.call.Cancel()
-	if q.status == 0 {
-		q.status = llm.NewError(llm.ClientGone, "").HTTPStatus(q.protocol)
-	}
 	why := "the client hung up"
 	switch {
 	case !errors.Is(cause, os.ErrDeadlineExceeded):
@@ -341,12 +339,34 @@ func (q *request) leave(outcome usage.Outcome, cause error) {
 		why = "the client had not taken the answer by the request's deadline"
 	}
 	e := llm.NewError(llm.ClientGone, why)
+	told := q.farewell(e)
+	if q.status == 0 {
+		q.status = e.HTTPStatus(q.protocol)
+	}
 	q.disarm()
 	q.w, q.control = nil, nil
 	q.s.inFlight.Go(func() {
 		q.awaitEnd()
 		q.finish(outcome, e)
 	})
+	if !told {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// farewell tells a client that may still read that its request is over: one that
+// has closed only its sending side looks as if it had hung up, and net/http would
+// end its answer as if that were whole. What hardly anybody gets is not counted.
+// It reports false where only a broken connection tells.
+func (q *request) farewell(e *llm.Error) (told bool) {
+	if q.clientErr != nil {
+		return true // the connection is broken
+	}
+	status, bytes := q.status, q.bytes
+	defer func() { q.status, q.bytes = status, bytes }()
+	q.armed = time.Now()
+	_ = q.control.SetWriteDeadline(q.armed.Add(farewellWithin))
+	return q.tell(e)
 }
 
 // awaitEnd waits for the end of a cancelled job, and a moment for the word of a

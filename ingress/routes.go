@@ -23,6 +23,31 @@ var pages = []page{
 	{"/health/detailed", (*Server).healthDetailed},
 }
 
+// tidied serves a path that there is not as the one that was meant, if there is
+// that: clients put slashes and /v1 together with their base URL, and so there
+// come to be two of them or none.
+func (s *Server) tidied(router http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		path := tidy(r.URL.Path)
+		if path == r.URL.Path {
+			s.notFound(w, r)
+			return
+		}
+		r.URL.Path = path
+		router.ServeHTTP(w, r)
+	}
+}
+
+// tidy puts a path under /v1, with single slashes and none at its end. Dots stay
+// as they are: nobody needs them to reach a path. It leaves its own results alone.
+func tidy(path string) string {
+	parts := strings.FieldsFunc(path, func(c rune) bool { return c == '/' })
+	for len(parts) > 0 && parts[0] == "v1" {
+		parts = parts[1:]
+	}
+	return "/v1/" + strings.Join(parts, "/")
+}
+
 // Route is one method and path that every ingress serves.
 type Route struct {
 	Method, Path string       // a parameter stands in braces: /v1/models/{id}
