@@ -1,7 +1,7 @@
-# Targets: run test lint bench build. GOTESTFLAGS is added to every go test.
+# Targets: run test lint bench soak build. GOTESTFLAGS is added to every go test.
 GOTESTFLAGS ?=
 
-.PHONY: run test lint bench build chromium deploytools
+.PHONY: run test lint bench soak build chromium deploytools
 
 run: ## the gateway in front of a simulated provider
 	go run ./cmd/model-proxy run --demo
@@ -25,6 +25,9 @@ lint:
 
 bench: ## CPU, latency and memory beside a plain reverse proxy
 	go run ./bench/cmd/suite
+
+soak: ## an hour of mixed load, every answer and record checked; SOAKFLAGS="-duration 10m -roles" for less and for the roles apart
+	go run ./bench/cmd/soak -duration 1h $(SOAKFLAGS)
 
 chromium:
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } || \

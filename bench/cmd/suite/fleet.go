@@ -7,13 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"model-proxy/bench/internal/freeport"
 )
 
 // target is what a request is sent to.
@@ -48,7 +49,7 @@ func build(ctx context.Context, dir string) error {
 // start starts the upstream, the reverse proxy and the gateway, and waits until
 // each answers.
 func (f *fleet) start(ctx context.Context) error {
-	ports, err := freePorts(3)
+	ports, err := freeport.Find(3)
 	if err != nil {
 		return err
 	}
@@ -107,22 +108,6 @@ func (f *fleet) stop() {
 		_ = f.running[i].Wait() // ended by a signal: an error by definition
 		kill.Stop()
 	}
-}
-
-// freePorts finds n ports that nobody listens on.
-func freePorts(n int) ([]string, error) {
-	ports := make([]string, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // all at the end, so that no port comes twice
-		if _, ports[i], err = net.SplitHostPort(l.Addr().String()); err != nil {
-			return nil, err
-		}
-	}
-	return ports, nil
 }
 
 // awaitUp waits until url is answered.
