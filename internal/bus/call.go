@@ -81,9 +81,10 @@ type asker struct {
 
 // Wait returns when Next may have something, or Wake was called since the last
 // Wait. Meanwhile a near worker that has handed over a frame may call pass on
-// its own goroutine instead of waking the caller's: what is in Next is then
-// passed on without a change of goroutine (docs/decisions/0016). If pass
-// reports false, Wait returns.
+// its own goroutine instead of waking the caller's: what is in NextData is then
+// passed on without a change of goroutine (docs/decisions/0016). What it takes it
+// may not keep: the memory is the worker's again. If pass reports false, Wait
+// returns.
 func (c *Call) Wait(pass func() (done bool)) {
 	c.pass = pass
 	c.turn.Unlock()
@@ -100,18 +101,15 @@ const (
 	news            // what the reader itself must see to
 )
 
-// arrived sees to what a near worker has handed over. The worker's goroutine
-// holds no lock.
-func (c *Call) arrived(a arrival) {
-	switch {
-	case a == nothing:
-	case a == data && c.turn.TryLock():
-		if !c.passOn() {
-			c.Wake()
-		}
-	default: // whoever has the turn looks again
-		c.Wake()
+// arrived sees to what a near worker has handed over. It reports true if all of
+// it was passed on and nobody has a use for its memory any more. The worker's
+// goroutine holds no lock.
+func (c *Call) arrived(a arrival) (passed bool) {
+	if a == data && c.turn.TryLock() && c.passOn() {
+		return true
 	}
+	c.Wake() // whoever has the turn looks again
+	return false
 }
 
 // passOn reads in the reader's place. Who calls it has the turn, and has it no

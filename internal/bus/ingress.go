@@ -412,9 +412,12 @@ func (i *Ingress) publish(subject string, msg []byte) {
 
 func runToken(run uint32) string { return strconv.FormatUint(uint64(run), 36) }
 
-// done notes that an end has arrived; the worker is told within
-// doneWithin, of many at once.
+// done notes that an end has arrived; the worker is told within doneWithin, of
+// many at once. A near one knows.
 func (i *Ingress) done(worker string, run uint32) {
+	if i.conn.near().worker(worker) != nil {
+		return
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if len(i.ended) == 0 {

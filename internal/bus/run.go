@@ -36,6 +36,7 @@ type Run struct {
 	ctx context.Context
 	end context.CancelCauseFunc
 
+	spare   []byte       // of a frame that a near ingress has done with; the handler's
 	handing atomic.Int64 // since when a near ingress has a frame in hand, in Unix ns; 0 while none has
 
 	wake  chan struct{} // capacity 1; credit, a grant or a part has come; never closed
@@ -47,7 +48,7 @@ type Run struct {
 	absent  bool   // nobody listens under the ingress's name
 	seq     uint32 // of the next frame
 	limit   uint32 // frames below it may be sent
-	kept    []kept // sent, not yet covered by credit
+	kept    []kept // sent, not yet covered by credit; a near ingress has missed nothing, so without their bytes
 	bytes   int    // of the window, that kept takes
 	over    bool   // the end has been sent
 	sent    time.Time
@@ -249,31 +250,18 @@ func (r *Run) noteLocked(buf []byte, u urgency) handover {
 
 func (r *Run) sendLocked(k kept, u urgency) handover {
 	buf := k.buf
+	if r.at != nil {
+		k.buf = nil
+	}
 	r.kept = append(r.kept, k)
 	r.bytes += k.window
 	r.seq++
 	r.sent = time.Now()
 	if r.at != nil {
-		return handover{r.handOver(buf), r.sent}
+		return handover{buf, r.at.frame(r.to, r.reply[len(r.at.prefix):], buf), r.sent}
 	}
 	r.w.out.send(u, message{r.reply, buf})
 	return handover{}
-}
-
-// sendAgain sends a frame that was sent before.
-func (r *Run) sendAgain(buf []byte) {
-	if r.at != nil {
-		if r.handOver(buf) != nothing {
-			r.to.Wake()
-		}
-		return
-	}
-	r.w.publish(r.reply, buf)
-}
-
-// handOver gives a frame to a near ingress.
-func (r *Run) handOver(buf []byte) arrival {
-	return r.at.frame(r.to, r.reply[len(r.at.prefix):], buf)
 }
 
 // credit takes a new limit and lets go of what the client has.
@@ -299,13 +287,13 @@ func (r *Run) credit(limit uint32) {
 func (r *Run) again(from uint32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.kept) == 0 || from < r.kept[0].seq || from >= r.seq {
+	if r.at != nil || len(r.kept) == 0 || from < r.kept[0].seq || from >= r.seq {
 		return
 	}
 	r.w.out.flush() // or a frame could be let go of while it waits there
 	for _, k := range r.kept {
 		if k.seq >= from {
-			r.sendAgain(k.buf)
+			r.w.publish(r.reply, k.buf)
 		}
 	}
 	r.sent = time.Now()
@@ -420,12 +408,17 @@ var bufferPool = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return 
 // sectionSize is about what the head, the end or an attempt takes in a frame.
 const sectionSize = 128
 
-// buffer is for a frame of about so many bytes. A near ingress keeps the frame.
+// buffer is for a frame of about so many bytes. A near ingress keeps the frame,
+// unless it has passed it on before the handler goes on.
 func (r *Run) buffer(size int) []byte {
-	if r.at != nil {
-		return make([]byte, 0, frameHeader+8+size)
+	if r.at == nil {
+		return (*bufferPool.Get().(*[]byte))[:0]
 	}
-	return (*bufferPool.Get().(*[]byte))[:0]
+	if b := r.spare; b != nil {
+		r.spare = nil
+		return b
+	}
+	return make([]byte, 0, frameHeader+8+size)
 }
 
 func (r *Run) freeBuffer(b []byte) {

@@ -39,20 +39,27 @@ func (s *stalls) begin() (end func()) {
 	return func() { s.now.Add(-1) }
 }
 
-// handover is what a near ingress was handed, and when.
+// handover is a frame that a near ingress was handed, what came of it, and when.
 type handover struct {
-	came arrival
-	at   time.Time
+	frame []byte // nil if the ingress is not near
+	came  arrival
+	at    time.Time
 }
 
 // handed lets the ingress see to a frame, which may write to the client. The
 // caller holds no lock.
 func (r *Run) handed(h handover) {
-	if h.came == nothing {
+	if h.frame == nil {
+		return
+	}
+	if h.came == nothing { // it was read, or is not wanted
+		r.spare = h.frame[:0]
 		return
 	}
 	r.handing.Store(h.at.UnixNano())
-	r.to.arrived(h.came)
+	if r.to.arrived(h.came) {
+		r.spare = h.frame[:0]
+	}
 	r.handing.Store(0)
 	if h.came == data && time.Since(h.at) > stallAfter {
 		r.w.stalls.total.Add(1)

@@ -125,9 +125,9 @@ func (r *Run) check(now, ingressSeen time.Time) runState {
 		return runForgotten
 	case gone:
 		return runLost
-	case r.over && now.Sub(r.sent) > resendEnd && len(r.kept) > 0:
+	case r.over && r.at == nil && now.Sub(r.sent) > resendEnd && len(r.kept) > 0:
 		r.sent = now
-		r.sendAgain(r.kept[len(r.kept)-1].buf)
+		r.w.publish(r.reply, r.kept[len(r.kept)-1].buf)
 	case !r.over && now.Sub(r.heard) > time.Second:
 		return runSilent
 	}

@@ -255,8 +255,8 @@ func (w *Worker) serve(r *Run) {
 	over := r.over
 	r.mu.Unlock()
 	cause := context.Cause(r.ctx)
-	if !over || errors.Is(cause, ErrFenced) || errors.Is(cause, ErrIngressLost) {
-		w.drop(r) // nobody waits for this end
+	if !over || r.at != nil || errors.Is(cause, ErrFenced) || errors.Is(cause, ErrIngressLost) {
+		w.drop(r) // nobody waits for this end, or it is where it should be
 	}
 }
 
