@@ -116,6 +116,47 @@ func TestRowsAreRecords(t *testing.T) {
 	}
 }
 
+// Rows that go into one statement are stored as they are, whether they agree in
+// all that rows mostly agree in, or not.
+func TestManyRowsAreRecords(t *testing.T) {
+	var r [2]usage.Request
+	var a [2]usage.Attempt
+	n := 0
+	for i := range r {
+		fill(reflect.ValueOf(&r[i]).Elem(), &n)
+		fill(reflect.ValueOf(&a[i]).Elem(), &n)
+	}
+	var full batch
+	var want [2]string // newest first
+	for i := range 2*rowsPerStatement + 3 {
+		which := 0
+		if i >= rowsPerStatement {
+			which = i % 2
+		}
+		request, attempt := r[which], a[which]
+		request.JobID, attempt.JobID = fmt.Sprintf("job %03d", i), fmt.Sprintf("job %03d", i)
+		full.requests, full.attempts = append(full.requests, &request), append(full.attempts, &attempt)
+		for k, one := range []any{request, attempt} {
+			line, err := json.Marshal(one)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want[k] = string(line) + "\n" + want[k]
+		}
+	}
+	s := openStore(t, t.TempDir())
+	if n := store1(t, s, full); n.requests != len(full.requests) || n.attempts != len(full.attempts) {
+		t.Errorf("got %+v new rows, want %d of each", n, len(full.requests))
+	}
+	got := strings.ReplaceAll(printed(t, s, Filter{}, "json"), `,"request_body":"","response_body":""}`, "}")
+	if diff := cmp.Diff(want[0], got); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want[1], printed(t, s, Filter{Attempts: true}, "json")); diff != "" {
+		t.Errorf("attempts (-want +got):\n%s", diff)
+	}
+}
+
 func request(job string, second int) *usage.Request {
 	return &usage.Request{
 		JobID: job, RequestID: "r-" + job, Time: usage.At(time.Date(2026, 11, 22, 16, 0, second, 0, time.UTC)),
