@@ -249,15 +249,18 @@ func (n *node) startIngress(ctx context.Context) (net.Addr, error) {
 }
 
 // ensureLimits makes the streams of the limits: replicated ones take longer than
-// a request waits. A cluster may make one and lose its answer.
+// a request waits. A cluster may make one and lose its answer, and a machine that
+// is busy take its time: a minute of tries, each longer than the one before, is
+// enough for both.
 func (n *node) ensureLimits(ctx context.Context, conn *bus.Conn) (err error) {
-	for range 5 {
-		within, stop := context.WithTimeout(ctx, 2*time.Second)
+	for wait := 2 * time.Second; wait <= 32*time.Second; wait *= 2 {
+		within, stop := context.WithTimeout(ctx, wait)
 		err = limit.EnsureStreams(within, conn.JetStream(), n.bus.Replicas)
 		stop()
 		if !errors.Is(err, context.DeadlineExceeded) {
 			return err
 		}
+		n.log.Warn("waiting for the streams of the limits", "error", err)
 	}
 	return err
 }

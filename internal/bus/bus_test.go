@@ -88,7 +88,7 @@ func (g *gateway) submit(body []byte) *bus.Call {
 	n := g.n.Add(1)
 	c, err := g.in.Submit(&bus.Job{ID: fmt.Sprintf("job-%d", n), RequestID: fmt.Sprintf("r-%d", n), Client: "default",
 		Endpoint: llm.ChatCompletions, Model: "a model; with=signs", Pool: bus.DefaultPool, Lane: bus.DefaultLane,
-		Deadline: time.Now().Add(30 * time.Second), Body: body})
+		Deadline: time.Now().Add(2 * time.Minute), Body: body})
 	if err != nil {
 		g.t.Fatal(err)
 	}
