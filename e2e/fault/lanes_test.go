@@ -3,6 +3,7 @@ package fault_test
 import (
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -64,6 +65,10 @@ func TestBurstFromOneClient(t *testing.T) {
 		Env: []string{"MODEL_PROXY_CONCURRENCY=" + strconv.Itoa(slots), "QUEUE_MAX_PER_CLIENT=" + strconv.Itoa(bound), "CLIENT_API_KEY_2=" + gatewaytest.SecondClient}}, 1)
 	both := []*gatewaytest.Gateway{c.Gateway, c.AddIngress()}
 	p := gatewaytest.Protocols[0]
+	full := make(chan struct{})
+	serve := sync.OnceFunc(func() { close(full) })
+	t.Cleanup(serve)
+	u.Script(func(*mock.Request) *mock.Fault { <-full; return nil })
 	var answers []<-chan gatewaytest.Answer
 	for i := range burst {
 		call := p.Plain("burst").With("X-Request-Id", "burst-"+strconv.Itoa(i))
@@ -72,6 +77,10 @@ func TestBurstFromOneClient(t *testing.T) {
 		}
 		answers = append(answers, both[i%2].Go(t, call))
 	}
+	gatewaytest.Await(t, soon, "the client's share to be full", func() bool {
+		return both[0].Metrics().Sum("model_proxy_rejected_total")+both[1].Metrics().Sum("model_proxy_rejected_total") > 0
+	})
+	serve()
 	var waits []time.Duration
 	for i := range 20 {
 		a := both[i%2].Do(t, p.Plain("trickle").With("Authorization", gatewaytest.SecondClient, "X-Request-Id", "trickle-"+strconv.Itoa(i)))
