@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/signal"
 	"slices"
 	"sync"
@@ -36,9 +35,7 @@ func (n *node) start(ctx context.Context, name string, role func(context.Context
 // wait keeps the node up until a signal, ctx's end or a role's failure, then
 // stops everything in the reverse of its start.
 func (n *node) wait(ctx context.Context) error {
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	defer signal.Stop(signals)
+	signal.Notify(n.signals, syscall.SIGTERM, syscall.SIGINT)
 	if n.flags.reload {
 		n.start(ctx, "reload", func(ctx context.Context) error { return n.source.Watch(ctx, n.reported) })
 	}
@@ -50,7 +47,7 @@ loop:
 			break loop
 		case fault = <-n.faults:
 			break loop
-		case s := <-signals:
+		case s := <-n.signals:
 			if s == syscall.SIGHUP {
 				n.reported(n.source.Reload())
 				continue
@@ -66,7 +63,7 @@ loop:
 			select {
 			case <-stopped:
 				return
-			case s := <-signals:
+			case s := <-n.signals:
 				if s != syscall.SIGHUP {
 					n.log.Warn("cutting what is still running")
 					close(n.cut)
@@ -96,6 +93,7 @@ const lastSpansWithin = 3 * time.Second
 
 // shutdown stops the stages one after the other, the newest first.
 func (n *node) shutdown() error {
+	defer signal.Stop(n.signals)
 	for _, s := range slices.Backward(n.stages) {
 		s.stop()
 		<-s.done

@@ -7,9 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/julienschmidt/httprouter"
@@ -40,6 +43,7 @@ type node struct {
 	bus      bus.Config
 	registry *prometheus.Registry
 	traces   *telemetry.Traces // nil if none are asked for
+	signals  chan os.Signal    // never closed
 	cut      chan struct{}     // closed by the second signal
 	up       chan struct{}     // closed once every role has started
 
@@ -56,7 +60,14 @@ type node struct {
 
 // newNode reads environment and configuration and prepares the process. f is
 // what cmd's flags are bound to, so that the environment fills the rest of it.
-func (a *app) newNode(cmd *cobra.Command, f *flags) (*node, error) {
+func (a *app) newNode(cmd *cobra.Command, f *flags) (n *node, err error) {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP) // from now on: one that comes before the roles are up is for them too
+	defer func() {
+		if err != nil {
+			signal.Stop(signals)
+		}
+	}()
 	env, err := a.resolve(cmd, f)
 	if err != nil {
 		return nil, err
@@ -65,7 +76,7 @@ func (a *app) newNode(cmd *cobra.Command, f *flags) (*node, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	n := &node{flags: *f, env: env, log: log, registry: prometheus.NewRegistry(), cut: make(chan struct{}), up: make(chan struct{}), faults: make(chan error, 16)}
+	n = &node{flags: *f, env: env, log: log, registry: prometheus.NewRegistry(), signals: signals, cut: make(chan struct{}), up: make(chan struct{}), faults: make(chan error, 16)}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), roleTotals{n}, buildInfo())
 	if n.source, err = config.Open(config.Options{Dir: f.config, EnvFile: f.envFile, Environ: a.environ}); err != nil {
 		return nil, usageError{err}

@@ -55,6 +55,19 @@ func checkReloaded(t *testing.T, c *gatewaytest.Cluster, what string, pushed tim
 	}
 }
 
+// A process that still waits for NATS is told to reload like any other: it does
+// so once it is up.
+func TestReloadBeforeTheStart(t *testing.T) {
+	t.Parallel()
+	n := gatewaytest.StartNATS(t)
+	n.Stop()
+	p := gatewaytest.Start(t, "early worker", []string{"NATS_URL=" + n.URL()}, "worker")
+	p.AwaitLog("waiting for NATS", reloadWithin)
+	p.Signal(syscall.SIGHUP)
+	n.Start()
+	p.AwaitLog("configuration reloaded", reloadWithin)
+}
+
 // A change of the configuration reaches every process of a cluster, an invalid one
 // none, and a client's key that is taken away is refused while its stream goes on.
 func TestReloadOfACluster(t *testing.T) {
