@@ -283,12 +283,22 @@ func (l *loader) warnLegacy() error {
 		if err != nil {
 			return err
 		}
-		if d != nil {
+		if d != nil && !l.split(d) {
 			l.problems = append(l.problems, Problem{File: d.name, Warning: true,
 				Message: "the flat list of models is not read; split it with: model-proxy config migrate " + d.name})
 		}
 	}
 	return nil
+}
+
+// split reports whether every model of the flat list stands in a file of its own.
+func (l *loader) split(d *document) bool {
+	for _, m := range d.legacyModels() {
+		if own := l.models[m.LogicalName]; own == nil || own.Shipped {
+			return false
+		}
+	}
+	return d.valid()
 }
 
 // loadClients takes the clients of the environment and of the first

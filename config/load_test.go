@@ -76,8 +76,8 @@ func TestPredecessorsFiles(t *testing.T) {
 		t.Errorf("routes (-want +got):\n%s", diff)
 	}
 	wantLines := []string{
-		filepath.FromSlash("testdata/seed/models/glm-4.6.json") + `:20: model_routings[2].provider: "nowhere" is not defined; the route is skipped`,
-		filepath.FromSlash("testdata/seed/models/qwen3-coder.json") + `:5: model_routings[0].provider: "nowhere" is not defined; the route is skipped`,
+		filepath.FromSlash("testdata/seed/models/glm-4.6.json") + `:20: model_routings[2].provider: "nowhere" is not defined; the route is skipped; define it with: model-proxy add provider nowhere`,
+		filepath.FromSlash("testdata/seed/models/qwen3-coder.json") + `:5: model_routings[0].provider: "nowhere" is not defined; the route is skipped; define it with: model-proxy add provider nowhere`,
 	}
 	if diff := cmp.Diff(wantLines, lines(s.Problems)); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)

@@ -210,7 +210,8 @@ func (r *modelReader) unusable(field string, f routeFile, route *Route) string {
 		r.warn(field+".provider", "%q is left out; the route is skipped until this is mended: %v", f.Provider, fault)
 		return fmt.Sprintf("provider %q is left out because its file has a fault", f.Provider)
 	case p == nil:
-		r.warn(field+".provider", "%q is not defined; the route is skipped%s", f.Provider, didYouMean(f.Provider, slices.Collect(maps.Keys(r.providers))))
+		hint := cmp.Or(didYouMean(f.Provider, slices.Collect(maps.Keys(r.providers))), "; define it with: model-proxy add provider "+f.Provider)
+		r.warn(field+".provider", "%q is not defined; the route is skipped%s", f.Provider, hint)
 		return fmt.Sprintf("provider %q is not defined", f.Provider)
 	case !p.Enabled:
 		r.warn(field+".provider", "%q is disabled; the route is skipped, set enabled in %s to use it", f.Provider, p.File)

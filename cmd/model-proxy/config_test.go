@@ -104,8 +104,13 @@ func TestExportAndImport(t *testing.T) {
 
 func TestMigrate(t *testing.T) {
 	t.Chdir(t.TempDir())
-	writeFile(t, "models.json", `{"gpt-4":{"provider":"openai","provider_model":"gpt-4-turbo"},"vendor/x":{"provider":"openai","provider_model":"x"}}`)
-	command(t, nil, "config", "migrate", "models.json").want(t, exitOK, "written", "gpt-4.json", "vendor--x.json")
+	writeFile(t, "config/models.json", `{"gpt-4":{"provider":"openai","provider_model":"gpt-4-turbo"},"vendor/x":{"provider":"openai","provider_model":"x"}}`)
+	const advice = "split it with: model-proxy config migrate config/models.json"
+	command(t, nil, "config", "validate").want(t, exitOK, advice)
+	command(t, nil, "config", "migrate", "config/models.json").want(t, exitOK, "written", "gpt-4.json", "vendor--x.json")
+	if r := command(t, nil, "config", "validate").want(t, exitOK); strings.Contains(r.out+r.errs, advice) {
+		t.Errorf("got %q, want no advice that has been followed", r.out+r.errs)
+	}
 	command(t, []string{"OPENAI_API_KEY=k"}, "models", "list").want(t, exitOK, "openai/gpt-4-turbo", "vendor/x")
 	command(t, nil, "config", "migrate", "none.json").want(t, exitUsage, "none.json")
 }
