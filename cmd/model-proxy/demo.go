@@ -45,11 +45,19 @@ func (a *app) demo(cmd *cobra.Command, f *flags) error {
 		return err
 	}
 	n.start(cmd.Context(), "simulated provider", func(ctx context.Context) error { return serveUntil(ctx, listener, mock.New(mock.Options{})) })
-	return demo.gateway(cmd.Context(), n, func(addr net.Addr) { a.greet(addr, key, adminKey) })
+	return demo.gateway(cmd.Context(), n, func(addr net.Addr) { a.greet(addr, key, adminKey, again(os.Args[0])) })
+}
+
+// again is how a newcomer calls this program another time, in the same folder.
+func again(arg0 string) string {
+	if strings.Contains(arg0, "go-build") { // where go run puts what it has built
+		return "go run ./cmd/model-proxy"
+	}
+	return arg0
 }
 
 // greet tells a newcomer what to type.
-func (a *app) greet(addr net.Addr, key, adminKey string) {
+func (a *app) greet(addr net.Addr, key, adminKey, program string) {
 	_, port, _ := net.SplitHostPort(addr.String())
 	fmt.Fprintf(a.stdout, `
 model-proxy is running in front of a simulated provider: nothing leaves this machine.
@@ -64,9 +72,9 @@ Try it:
   curl -sN http://localhost:%[1]s/v1/messages -H 'x-api-key: %[2]s' -H 'Content-Type: application/json' -d '{"model":"demo-claude","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"Hello!"}]}'
 
 Then look at http://localhost:%[1]s/console (admin key: %[3]s),
-or, in another terminal: model-proxy records; model-proxy usage --by client,model
+or, in another terminal: %[4]s records; %[4]s usage --by client,model
 
-`, port, key, adminKey)
+`, port, key, adminKey, program)
 }
 
 func writeDemoConfig(dir, base string) error {

@@ -70,3 +70,12 @@ func send(t *testing.T, method, url, name, value, body string) string {
 	}
 	return string(answer)
 }
+
+// What the demo tells to type next is how it was called itself.
+func TestAgain(t *testing.T) {
+	for arg0, want := range map[string]string{"/tmp/go-build123/b001/exe/model-proxy": "go run ./cmd/model-proxy", "bin/model-proxy": "bin/model-proxy"} {
+		if got := again(arg0); got != want {
+			t.Errorf("%s: got %q, want %q", arg0, got, want)
+		}
+	}
+}
