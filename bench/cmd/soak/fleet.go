@@ -32,9 +32,10 @@ type fleet struct {
 // program is one running process.
 type program struct {
 	*exec.Cmd
-	name string
-	args []string
-	env  []string
+	began time.Time
+	name  string
+	args  []string
+	env   []string
 }
 
 // start builds and starts everything, and waits until a request is answered.
@@ -117,6 +118,7 @@ func (f *fleet) run(p *program) error {
 		return err
 	}
 	defer log.Close()
+	p.began = time.Now()
 	p.Cmd = exec.Command(p.args[0], p.args[1:]...)
 	p.Dir, p.Env, p.Stdout, p.Stderr = f.dir, p.env, log, log
 	if err := p.Start(); err != nil {
@@ -132,10 +134,7 @@ func (f *fleet) replace() error {
 	}
 	p := f.workers[0]
 	f.workers = append(f.workers[1:], p)
-	if err := p.end(); err != nil {
-		return err
-	}
-	return f.run(p)
+	return errors.Join(p.end(), f.run(p))
 }
 
 // end has the program drain, and says how it ended if not well.
@@ -166,6 +165,9 @@ func (f *fleet) reload(n int) error {
 		return err
 	}
 	for _, p := range f.gateway {
+		if time.Since(p.began) < time.Second {
+			continue // it reads the file anyway, and may not know the signal yet
+		}
 		if err := p.Process.Signal(syscall.SIGHUP); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
