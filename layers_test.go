@@ -11,7 +11,7 @@ import (
 var layer = map[string]int{
 	"internal/llm": 0, "internal/rawjson": 0,
 	"internal/bus": 1, "convert": 1, "internal/usage": 1, "config": 1,
-	"router": 2, "keysvc": 2, "internal/provider": 2, "internal/limit": 2, "internal/span": 2,
+	"router": 2, "keysvc": 2, "internal/provider": 2, "internal/limit": 2, "internal/recall": 2, "internal/span": 2,
 	"ingress": 3, "worker": 3, "logsink": 3, "internal/web": 3, "internal/telemetry": 3,
 	"internal/provider/mock": 3,
 	"cmd/model-proxy":        4,

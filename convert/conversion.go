@@ -102,6 +102,7 @@ type conversion struct {
 	search       *llm.Tool         // the web search that the target is to do
 	pause        *pause            // nil where the upstream pauses no answers
 	record       *record           // of the upstream's own blocks, nil where nobody needs it
+	needs        *NeedsThinking    // nil where the request can be made
 }
 
 // unsupported refuses a pair of protocols that cannot be converted.
@@ -144,6 +145,9 @@ func (x *Exchange) convertRequest() ([]byte, error) {
 	body := c.target.buildRequest(c, r)
 	if c.notes.err != nil {
 		return nil, c.notes.err
+	}
+	if c.needs != nil {
+		return nil, c.needs
 	}
 	if x.counts() {
 		return countRequest(body), nil

@@ -42,8 +42,9 @@ type Input struct {
 	Model     string // as the client asked
 	Mode      Mode
 	RequestID string
-	Created   int64           // Unix seconds for answers that must carry a time; 0 is allowed
-	Files     map[string]File // by address; what NeedsFiles has asked for
+	Created   int64             // Unix seconds for answers that must carry a time; 0 is allowed
+	Files     map[string]File   // by address; what NeedsFiles has asked for
+	Thinking  map[string][]byte // by key; what was found of that which NeedsThinking has asked for, nil before
 	// ContentBlocks: a client of Chat Completions wants an answer of Messages with
 	// its own blocks too, to send them back (X-Model-Proxy-Content-Blocks).
 	ContentBlocks bool
@@ -88,7 +89,7 @@ type Exchange struct {
 
 // New prepares the request for the target. The error is a *llm.Error that
 // refuses the request in words the client can act on, before any call, or a
-// *NeedsFiles.
+// *NeedsFiles or *NeedsThinking.
 func New(in Input, t Target) (*Exchange, error) {
 	x := &Exchange{in: in, target: t}
 	var err error

@@ -35,6 +35,7 @@ func buildMessagesRequest(c *conversion, r *llm.Request) []byte {
 	b.arrangeTools()
 	b.structured()
 	b.arrange()
+	b.recall()
 	b.capBreakpoints()
 	b.o = c.room()
 	b.o.open('{')

@@ -10,7 +10,7 @@ import (
 // record keeps the blocks of an answer of Messages as its upstream wrote them,
 // for those who need more of them than the shared form can say: the vendor
 // itself, to go on with a paused answer, and a client that is to send them back
-// (content_blocks).
+// (content_blocks), or whoever keeps thinking for it (recall.go).
 type record struct {
 	content []byte // the blocks that are whole, as JSON, without the brackets
 	block   blockRecord
@@ -18,7 +18,7 @@ type record struct {
 
 // newRecord returns nil where nobody needs one.
 func (c *conversion) newRecord() *record {
-	if c.pause == nil && !c.toldBlocks() {
+	if c.pause == nil && !c.toldBlocks() && !c.recalls() {
 		return nil
 	}
 	return &record{}
@@ -35,8 +35,11 @@ func (c *conversion) contentBlocks() []byte {
 	if c.record == nil || !c.toldBlocks() {
 		return nil
 	}
-	return oneLine([]byte("[" + string(c.record.content) + "]"))
+	return oneLine(c.record.list())
 }
+
+// list is all blocks so far as a list.
+func (r *record) list() []byte { return []byte("[" + string(r.content) + "]") }
 
 func (r *record) close() { r.content = r.block.appendTo(r.content) }
 

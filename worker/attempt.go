@@ -67,6 +67,10 @@ func (a *attempt) convert(in convert.Input) error {
 			x, err = convert.New(in, target)
 		}
 	}
+	if needs, ok := errors.AsType[*convert.NeedsThinking](err); ok {
+		in.Thinking = a.job.recall(needs)
+		x, err = convert.New(in, target)
+	}
 	if err != nil {
 		return err
 	}

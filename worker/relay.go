@@ -208,6 +208,7 @@ func (a *attempt) head(answer *provider.Answer) *bus.Head {
 // close sends the last part with the job's end, and records the attempt.
 func (a *attempt) close(part bus.Part) *failure {
 	j := a.job
+	a.keepThinking()
 	j.last = a.x.Whole(a.x.Usage())
 	part.End = j.end(nil)
 	bill, spent := j.bill, a.spend(a.x.Usage(), true)

@@ -15,6 +15,7 @@ import (
 	"model-proxy/internal/bus"
 	"model-proxy/internal/limit"
 	"model-proxy/internal/provider"
+	"model-proxy/internal/recall"
 	"model-proxy/internal/span"
 	"model-proxy/internal/usage"
 	"model-proxy/keysvc"
@@ -28,7 +29,7 @@ type Config struct {
 	Keys        *keysvc.Service
 	Upstream    *provider.Client
 	Records     *usage.Packer // runs for longer than the worker
-	Replicas    int           // of the limits' stream and bucket
+	Replicas    int           // of the streams and buckets of limits and of kept thinking
 	Pools       []string
 	Concurrency int
 	Drain       time.Duration
@@ -45,6 +46,7 @@ type Worker struct {
 	cfg    Config
 	bus    *bus.Worker
 	limits *limit.Limiter // of providers' keys
+	recall *recall.Store
 }
 
 // New builds a worker; it does no I/O.
@@ -56,6 +58,9 @@ func New(cfg Config) (*Worker, error) {
 		return nil, fmt.Errorf("limits of keys: %w", err)
 	}
 	w.limits = limits
+	if w.recall, err = recall.New(cfg.Conn.NATS(), cfg.Replicas); err != nil {
+		return nil, err
+	}
 	return w, nil
 }
 

@@ -46,6 +46,7 @@ type Quirks struct {
 	MidSystem                 string   `json:"mid_system,omitempty"`        // hoist: system messages amid the conversation join those at its head
 	NamePrefix                bool     `json:"name_prefix,omitempty"`       // a message's name goes before its text where the target has no field for it
 	CacheBreakpoints          bool     `json:"cache_breakpoints,omitempty"` // the host takes prompt_cache_breakpoint; cache_control becomes one
+	ReasoningCache            bool     `json:"reasoning_cache,omitempty"`   // thinking that led to calls is kept for clients that do not send it back
 	UsageStyle                string   `json:"usage_style,omitempty"`
 	AllowExtra                []string `json:"allow_extra,omitempty"`               // unknown request fields that may pass cross-protocol
 	ClientToolsAsFunctions    bool     `json:"client_tools_as_functions,omitempty"` // Anthropic's bash, text editor and memory tools may go as functions
