@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"model-proxy/bench/internal/freeport"
+	"model-proxy/bench/internal/localhost"
 )
 
 // fleet is the programs under test, one folder of data for each.
@@ -49,7 +48,7 @@ func (f *fleet) start(ctx context.Context, roles bool) error {
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("build: %w", err)
 	}
-	ports, err := freeport.Find(3)
+	ports, err := localhost.FreePorts(3)
 	if err != nil {
 		return err
 	}
@@ -69,7 +68,7 @@ func (f *fleet) start(ctx context.Context, roles bool) error {
 	if err != nil {
 		return err
 	}
-	return f.awaitHealth(ctx)
+	return localhost.AwaitOK(ctx, f.url+"/health/detailed", clientKey)
 }
 
 func (f *fleet) config() string { return filepath.Join(f.dir, "config") }
@@ -173,28 +172,4 @@ func (f *fleet) reload(n int) error {
 		}
 	}
 	return nil
-}
-
-// awaitHealth waits until the gateway is up and sees a worker.
-func (f *fleet) awaitHealth(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("the gateway is not healthy after 30 s"))
-	defer cancel()
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url+"/health/detailed", nil)
-		if err != nil {
-			return err
-		}
-		req.Header.Set("Authorization", "Bearer "+clientKey)
-		if resp, err := http.DefaultClient.Do(req); err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"model-proxy/bench/internal/freeport"
+	"model-proxy/bench/internal/localhost"
 )
 
 // target is what a request is sent to.
@@ -49,7 +48,7 @@ func build(ctx context.Context, dir string) error {
 // start starts the upstream, the reverse proxy and the gateway, and waits until
 // each answers.
 func (f *fleet) start(ctx context.Context) error {
-	ports, err := freeport.Find(3)
+	ports, err := localhost.FreePorts(3)
 	if err != nil {
 		return err
 	}
@@ -72,7 +71,7 @@ func (f *fleet) start(ctx context.Context) error {
 	}
 	f.targets = []target{{name: "direct", url: f.mock}, {name: "floor", url: url(1), pid: floor}, {name: "gateway", url: url(2), pid: gateway}}
 	for _, t := range f.targets {
-		if err := awaitUp(ctx, t.url+"/v1/models"); err != nil {
+		if err := localhost.AwaitOK(ctx, t.url+"/v1/models", clientKey); err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}
 	}
@@ -107,30 +106,6 @@ func (f *fleet) stop() {
 		kill := time.AfterFunc(5*time.Second, func() { _ = p.Kill() })
 		_ = f.running[i].Wait() // ended by a signal: an error by definition
 		kill.Stop()
-	}
-}
-
-// awaitUp waits until url is answered.
-func awaitUp(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("not up after 30 s"))
-	defer cancel()
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		req.Header.Set("Authorization", "Bearer "+clientKey)
-		if resp, err := http.DefaultClient.Do(req); err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(50 * time.Millisecond):
-		}
 	}
 }
 
