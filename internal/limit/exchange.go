@@ -56,7 +56,9 @@ func (s *store) send(ctx context.Context, ds []delta) ([]int64, error) {
 	select {
 	case <-x.done:
 	case <-ctx.Done():
-		x.abandon(ctx.Err())
+		if !x.doneLate(ctx) {
+			x.abandon(ctx.Err())
+		}
 	}
 	if err := x.outcome(); err != nil {
 		time.AfterFunc(lateWithin, func() { s.inbox.remove(reply) })
@@ -78,6 +80,29 @@ type exchange struct {
 	acked []bool
 	left  int
 	err   error // nobody takes what is added: it is taken back once it is known to have been
+}
+
+// A deadline that is noticed so late tells that the process did not run: the
+// acknowledgements may lie here unread, and get a moment to be read.
+const (
+	overslept  = 100 * time.Millisecond
+	secondLook = 250 * time.Millisecond
+)
+
+// doneLate reports whether the exchange was over before ctx, but for a process
+// that slept.
+func (x *exchange) doneLate(ctx context.Context) bool {
+	if due, ok := ctx.Deadline(); !ok || time.Since(due) <= overslept {
+		return false
+	}
+	look := time.NewTimer(secondLook)
+	defer look.Stop()
+	select {
+	case <-x.done:
+		return true
+	case <-look.C:
+		return false
+	}
 }
 
 func (x *exchange) outcome() error {

@@ -353,3 +353,24 @@ func TestLateAcknowledgement(t *testing.T) {
 		}
 	})
 }
+
+// A deadline that passed while the process did not run is no fault of the bus:
+// what it has answered counts. A bus that has not is given up all the same.
+func TestDeadlineThatWasSlept(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, s *server.Server) {
+		in := startIngress(t, s, "a")
+		if _, err := in.store.now(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		slept, cancel := context.WithDeadline(t.Context(), time.Now().Add(-3*time.Second))
+		defer cancel()
+		if sums, err := in.store.send(slept, []delta{{"rl.c.requests.1", 5}}); err != nil || sums[0] != 5 {
+			t.Errorf("got %v, error %v; want a sum of 5", sums, err)
+		}
+		s.Shutdown()
+		s.WaitForShutdown()
+		if sums, err := in.store.send(slept, []delta{{"rl.c.requests.1", 5}}); err == nil {
+			t.Errorf("without a bus: got %v, want an error", sums)
+		}
+	})
+}
