@@ -11,6 +11,10 @@ import (
 	"model-proxy/internal/provider/mock"
 )
 
+// patient waits long for the first of what the simulated provider has to make.
+var patient = gatewaytest.Setup{Files: map[string]gatewaytest.JSON{
+	"models/gpt.json": gatewaytest.With(gatewaytest.Model("gpt", "openai"), gatewaytest.JSON{"timeout_seconds": 500})}}
+
 // A client that stops reading is slowed by itself: it loses no byte, the other
 // streams keep their pace, and the gateway does not hold what it has not read.
 func TestSlowReader(t *testing.T) {
@@ -21,11 +25,11 @@ func TestSlowReader(t *testing.T) {
 		size   = 64 << 20 // of the slow one's answer, far beyond every buffer on its way
 	)
 	u := gatewaytest.NewUpstream(t, mock.Options{})
-	g := gatewaytest.Run(t, u, gatewaytest.Setup{})
+	g := gatewaytest.Run(t, u, patient)
 	p := gatewaytest.Protocols[0]
 	slow := g.MustOpen(t, p.Stream("slow").With("X-Request-Id", "slow", "X-Mock-Text", "word", "X-Mock-Body-Size", "67108864", "X-Mock-Chunks", "4000"))
 	slow.MustEvents(t, 2)
-	gatewaytest.Await(t, soon, "the slow one's upstream to be slowed", func() bool { return g.Metrics().Sum("model_proxy_relay_stalled") == 1 })
+	gatewaytest.Await(t, patience, "the slow one's upstream to be slowed", func() bool { return g.Metrics().Sum("model_proxy_relay_stalled") == 1 })
 	before := g.RSS(t)
 
 	took := make([]time.Duration, others)
@@ -67,11 +71,11 @@ func TestSlowReaderOfACluster(t *testing.T) {
 	t.Parallel()
 	const size = 64 << 20
 	u := gatewaytest.NewUpstream(t, mock.Options{})
-	c := gatewaytest.NewCluster(t, u, gatewaytest.Setup{}, 1)
+	c := gatewaytest.NewCluster(t, u, patient, 1)
 	p := gatewaytest.Protocols[0]
 	slow := c.MustOpen(t, p.Stream("slow").With("X-Request-Id", "slow", "X-Mock-Text", "word", "X-Mock-Body-Size", "67108864", "X-Mock-Chunks", "4000"))
 	slow.MustEvents(t, 2)
-	gatewaytest.Await(t, soon, "the slow one's upstream to be slowed", func() bool { return c.Workers[0].Metrics().Sum("model_proxy_relay_stalled") == 1 })
+	gatewaytest.Await(t, patience, "the slow one's upstream to be slowed", func() bool { return c.Workers[0].Metrics().Sum("model_proxy_relay_stalled") == 1 })
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {

@@ -47,6 +47,11 @@ type Conn struct {
 
 const reconnectWait = 50 * time.Millisecond
 
+const (
+	dialWithin = 2 * time.Second  // then the next server is tried, or the same again
+	nearWithin = 30 * time.Second // a server in this process is there; only a machine that stands still takes long
+)
+
 // Connect opens a connection named for its role. With an external server it
 // waits for it until ctx ends.
 func Connect(ctx context.Context, cfg Config, name string) (*Conn, error) {
@@ -58,7 +63,7 @@ func Connect(ctx context.Context, cfg Config, name string) (*Conn, error) {
 		nats.ReconnectJitter(reconnectWait, reconnectWait),
 		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
-		nats.Timeout(2 * time.Second),
+		nats.Timeout(dialWithin),
 		nats.ReconnectHandler(func(*nats.Conn) {
 			cfg.Log.Info("NATS connection is back", "role", name)
 			c.reconnected()
@@ -78,7 +83,7 @@ func Connect(ctx context.Context, cfg Config, name string) (*Conn, error) {
 	opts = append(opts, cfg.security()...)
 	url := cfg.URL
 	if cfg.Server != nil {
-		opts = append(opts, nats.InProcessServer(cfg.Server.ns))
+		opts = append(opts, nats.InProcessServer(cfg.Server.ns), nats.Timeout(nearWithin))
 	}
 	var err error
 	for told := false; ; told = true {

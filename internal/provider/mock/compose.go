@@ -56,23 +56,23 @@ func (r *reply) say(p *prompt, f Fault) {
 	if f.BodySize > len(r.text) {
 		r.text = repeated(r.text, f.BodySize)
 	}
-	words := strings.SplitAfter(r.text, " ")
-	if f.Text == "" && f.BodySize == 0 && !p.wantsJSON && len(words) < f.Chunks {
-		words = cycle(words, f.Chunks)
-		r.text = strings.Join(words, "")
+	if f.Text == "" && f.BodySize == 0 && !p.wantsJSON {
+		if words := strings.SplitAfter(r.text, " "); len(words) < f.Chunks {
+			r.text = strings.Join(cycle(words, f.Chunks), "")
+		}
 	}
 	limit := p.maxTokens - r.reasoning
 	if p.maxTokens > 0 && tokens(len(r.text)) > limit {
 		r.cut = true
 		r.text = clip(r.text, int(max(limit, 0))*4)
-		words = strings.SplitAfter(r.text, " ")
 		r.reasoning = min(r.reasoning, p.maxTokens)
 	}
 	r.completion = r.reasoning + tokens(len(r.text))
-	r.pieces = words
-	if f.Chunks > 0 && len(words) != f.Chunks {
+	if f.Chunks > 0 && strings.Count(r.text, " ")+1 != f.Chunks { // as many words as SplitAfter would make, of a long text too many to make
 		r.pieces = divide(r.text, f.Chunks)
+		return
 	}
+	r.pieces = strings.SplitAfter(r.text, " ")
 }
 
 // called is the tool to call, nil for none.
