@@ -64,3 +64,5 @@ func (o *build) strOrNull(s string) {
 	o.comma()
 	o.b = appendOrNull(o.b, s)
 }
+
+func number64(n int64) string { return strconv.FormatInt(n, 10) }

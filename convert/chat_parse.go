@@ -244,19 +244,6 @@ func (p *chatParser) message(path string, v []byte) {
 	p.r.Turns = append(p.r.Turns, t)
 }
 
-// latestCall is the id of the last call of a tool, for results that name their
-// tool only: those of legacy functions, and of Responses if need be.
-func latestCall(turns []llm.Turn, name string) string {
-	for i := len(turns) - 1; i >= 0; i-- {
-		for _, b := range turns[i].Blocks {
-			if b.Kind == llm.BlockCall && b.Name == name {
-				return b.ID
-			}
-		}
-	}
-	return ""
-}
-
 // assistant reads an assistant's message: reasoning first, then text, then calls.
 func (p *chatParser) assistant(path string, m members, content []byte) []llm.Block {
 	open := p.open()
@@ -292,7 +279,7 @@ func (p *chatParser) assistant(path string, m members, content []byte) []llm.Blo
 func (p *chatParser) call(path string, v []byte) llm.Block {
 	c := p.split(v)
 	defer p.done(c)
-	b := llm.Block{Kind: llm.BlockCall, Path: path, ID: p.str(c.get("id")), Raw: object(c.get("extra_content"))}
+	b := llm.Block{Kind: llm.BlockCall, Path: path, ID: p.str(c.get("id"))}
 	if custom := object(c.get("custom")); custom != nil {
 		b.Name, b.Args, b.Custom = p.str(rawjson.Get(custom, "name")), p.str(rawjson.Get(custom, "input")), true
 		return b

@@ -32,7 +32,7 @@ type chatReader struct {
 	details [][]byte         // reasoning_details since the thinking block was opened
 	notes   []llm.Annotation // of the text told last
 	refusal []byte
-	finish_ string // finish_reason
+	reason  string // finish_reason
 	matched string // the stop sequence, where a host tells it
 }
 
@@ -57,7 +57,7 @@ func (r *chatReader) read(dst []llm.Chunk, data []byte) ([]llm.Chunk, *llm.Error
 		if dst, err = r.delta(dst, c.delta); err != nil {
 			return dst, err
 		}
-		r.finish_ = firstOf(str(c.finish), r.finish_)
+		r.reason = firstOf(str(c.finish), r.reason)
 		for _, stop := range c.matched {
 			r.matched = firstOf(r.matched, str(stop))
 		}
@@ -254,10 +254,10 @@ func (r *chatReader) flushText(dst []llm.Chunk) []llm.Chunk {
 
 func (r *chatReader) finish(dst []llm.Chunk) ([]llm.Chunk, *llm.Error) {
 	dst = r.start(dst, []byte("{}"))
-	if r.finish_ == "" && r.call != nil && len(r.call.args) > 0 && !r.call.whole() {
+	if r.reason == "" && r.call != nil && len(r.call.args) > 0 && !r.call.whole() {
 		return dst, cutError("the provider's stream ended inside a tool call", nil)
 	}
-	switch r.finish_ {
+	switch r.reason {
 	case "error", "insufficient_system_resource":
 		return dst, llm.NewError(llm.ServerError, "the provider gave up on the answer")
 	}
@@ -283,7 +283,7 @@ var stopOf = map[string]llm.StopReason{
 }
 
 func (r *chatReader) stop() llm.Stop {
-	reason, known := stopOf[strings.ToLower(r.finish_)]
+	reason, known := stopOf[strings.ToLower(r.reason)]
 	if !known {
 		reason = llm.StopEnd
 		r.c.notes.mapped("finish_reason")
@@ -295,7 +295,7 @@ func (r *chatReader) stop() llm.Stop {
 	if reason == llm.StopRefusal {
 		stop.Explanation = string(r.refusal)
 	}
-	if reason == llm.StopEnd && r.matched != "" && r.matched != r.finish_ {
+	if reason == llm.StopEnd && r.matched != "" && r.matched != r.reason {
 		stop.Reason, stop.Sequence = llm.StopSequence, r.matched
 	}
 	return stop

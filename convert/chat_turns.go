@@ -58,24 +58,6 @@ func joinSplitResults(turns []llm.Turn) []llm.Turn {
 	return out
 }
 
-func hasResults(blocks []llm.Block) bool {
-	for _, k := range blocks {
-		if k.Kind == llm.BlockResult {
-			return true
-		}
-	}
-	return false
-}
-
-func countCalls(blocks []llm.Block) (n int) {
-	for _, k := range blocks {
-		if k.Kind == llm.BlockCall {
-			n++
-		}
-	}
-	return n
-}
-
 // systemMessage writes a system turn where it stood.
 func (b *chatBuilder) systemMessage(t llm.Turn) {
 	blocks := visible(t.Blocks)
@@ -115,15 +97,6 @@ func (b *chatBuilder) content(blocks []llm.Block) {
 		b.part(k)
 	}
 	b.o.close(']')
-}
-
-func onlyText(blocks []llm.Block) bool {
-	for _, k := range blocks {
-		if k.Kind != llm.BlockText {
-			return false
-		}
-	}
-	return true
 }
 
 // userTurn writes results as tool messages and the rest as one user message. It

@@ -1,8 +1,3 @@
-// Package convert turns one protocol's bytes into llm values and back: the
-// request a client sent into the one an upstream takes, and the upstream's
-// answer, whole or event by event, into what the client expects. Where both
-// speak one protocol the bytes pass through but for a few exact edits. It does
-// no I/O, starts no goroutine and reads no clock.
 package convert
 
 import (

@@ -112,3 +112,10 @@ func (c *conversion) continuePrefill(t llm.Turn, text string) string {
 	c.prefill = text
 	return "Continue your reply exactly from where this text ends, without repeating it:\n" + text
 }
+
+func joinLines(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "\n" + b
+}

@@ -72,3 +72,6 @@ func extraField(c *conversion, f llm.Field, pass func(llm.Field)) {
 		c.notes.dropped(f.Path)
 	}
 }
+
+// passExtra writes a field that the host is said to take.
+func (o *build) passExtra(f llm.Field) { o.key(f.Path).raw(f.Value) }

@@ -82,7 +82,7 @@ func FuzzStream(f *testing.F) {
 		for _, p := range pairs {
 			for _, stream := range []bool{true, false} {
 				made := func() *Exchange {
-					target := Target{Protocol: p[1], Provider: "up", Model: "up"}
+					target := Target{Protocol: p[1], Provider: "up", Model: "up", Quirks: llm.Quirks{ReasoningCache: len(sse)%5 == 0}}
 					if p[1] == llm.Anthropic && len(sse)%2 == 0 {
 						target.Defaults = search
 					}
@@ -97,6 +97,9 @@ func FuzzStream(f *testing.F) {
 				alone, _, errAlone := relayEach(made(), string(sse), func(s *Stream) { s.repeat = repeat{} })
 				if got != alone || (err == nil) != (errAlone == nil) {
 					t.Fatalf("%s from %s: got %s, error %v; each event alone %s, error %v", p[0], p[1], got, err, alone, errAlone)
+				}
+				if key, thinking := x.Kept(); key != "" && !rawjson.Valid(thinking) {
+					t.Fatalf("%s from %s: kept %s", p[0], p[1], thinking)
 				}
 				if x.Paused() {
 					if x.Continue(); !rawjson.Valid(x.Body()) {

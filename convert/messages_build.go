@@ -212,9 +212,6 @@ func (b *messagesBuilder) extra() {
 	}
 }
 
-// passExtra writes a field that the host is said to take.
-func (o *build) passExtra(f llm.Field) { o.key(f.Path).raw(f.Value) }
-
 // capBreakpoints keeps the last four cache marks, all that Messages takes.
 func (b *messagesBuilder) capBreakpoints() {
 	var marks []*json.RawMessage

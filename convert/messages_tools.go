@@ -2,7 +2,6 @@ package convert
 
 import (
 	"encoding/json"
-	"slices"
 	"strings"
 
 	"model-proxy/internal/llm"
@@ -30,19 +29,6 @@ func (b *messagesBuilder) arrangeTools() {
 
 // openSchema is the schema of a tool that takes anything.
 const openSchema = `{"type":"object","properties":{}}`
-
-// calledTools are the names of the tools called in the history, each once.
-func calledTools(turns []llm.Turn) []string {
-	var names []string
-	for _, t := range turns {
-		for _, b := range t.Blocks {
-			if b.Kind == llm.BlockCall && !slices.Contains(names, b.Name) {
-				names = append(names, b.Name)
-			}
-		}
-	}
-	return names
-}
 
 func (b *messagesBuilder) forced() bool {
 	return b.choice.Kind == llm.ChoiceAny || b.choice.Kind == llm.ChoiceTool

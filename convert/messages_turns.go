@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"slices"
 	"strings"
 
 	"model-proxy/internal/llm"
@@ -55,24 +54,6 @@ func (b *messagesBuilder) hoist(turns []llm.Turn) []llm.Turn {
 		system = append(system, t)
 	}
 	return append(system, rest...)
-}
-
-// visible drops text of white space only, which Messages refuses.
-func visible(blocks []llm.Block) []llm.Block {
-	if !slices.ContainsFunc(blocks, isBlank) {
-		return blocks
-	}
-	var keep []llm.Block
-	for _, k := range blocks {
-		if !isBlank(k) {
-			keep = append(keep, k)
-		}
-	}
-	return keep
-}
-
-func isBlank(k llm.Block) bool {
-	return (k.Kind == llm.BlockText || k.Kind == llm.BlockRefusal) && blank(k.Text)
 }
 
 // push adds a turn, joining it with the last one if that has the same role.

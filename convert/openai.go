@@ -48,10 +48,10 @@ func (c *conversion) limit(r *llm.Request) (limit int64, asked bool) {
 // the model does not list becomes the nearest one it does.
 func (c *conversion) reasoningLevel(r *llm.Request) string {
 	listed := c.x.target.Capabilities.ReasoningEffortLevels
-	effort := askedEffort(r.Reasoning, len(listed) > 0)
+	effort := askedEffort(r.Reasoning)
 	switch {
-	case effort == "":
-		return ""
+	case effort == "", r.Reasoning.Effort == "" && effort == "none" && len(listed) == 0:
+		return "" // only models with levels can be told not to think
 	case len(listed) == 0 && c.x.fromOpenAI() && c.x.target.Capabilities.Thinking != "none" && c.x.openAI():
 		return effort // in OpenAI's own words to a model we know nothing of
 	case len(listed) == 0:
@@ -73,12 +73,12 @@ func (c *conversion) reasoningLevel(r *llm.Request) string {
 }
 
 // askedEffort is the level that the request's thinking comes to, "" for none
-// asked. Only models with levels can be told not to think.
-func askedEffort(r llm.Reasoning, levels bool) string {
+// asked.
+func askedEffort(r llm.Reasoning) string {
 	switch {
 	case r.Effort != "":
 		return r.Effort
-	case r.Mode == "disabled" && levels:
+	case r.Mode == "disabled":
 		return "none"
 	case r.Mode != "enabled":
 		return ""

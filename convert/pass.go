@@ -55,17 +55,6 @@ func withoutStreamOptions(body []byte, found rawjson.Members) ([]byte, rawjson.M
 	return body, found
 }
 
-func isTrue(raw []byte) bool { return string(raw) == "true" }
-
-// set replaces the member of that name or adds it.
-func set(e *rawjson.Edits, found rawjson.Members, name string, raw []byte) {
-	if m, ok := found.Find(name); ok {
-		e.Replace(m, raw)
-		return
-	}
-	e.Add(name, raw)
-}
-
 func setModel(e *rawjson.Edits, body []byte, found rawjson.Members, model string) {
 	if model == "" || rawjson.EqualString(found.Value(body, "model"), model) {
 		return

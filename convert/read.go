@@ -78,3 +78,5 @@ func (m members) get(name string) []byte {
 }
 
 func (m members) str(name string) string { return str(m.get(name)) }
+
+func isTrue(raw []byte) bool { return string(raw) == "true" }

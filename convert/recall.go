@@ -108,12 +108,3 @@ func (b *messagesBuilder) recall() {
 		b.c.needs = &NeedsThinking{Keys: keys}
 	}
 }
-
-func callIDs(blocks []llm.Block) (ids []string) {
-	for _, k := range blocks {
-		if k.Kind == llm.BlockCall {
-			ids = append(ids, k.ID)
-		}
-	}
-	return ids
-}

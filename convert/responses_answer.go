@@ -1,8 +1,6 @@
 package convert
 
 import (
-	"bytes"
-	"encoding/json"
 	"strconv"
 	"unicode/utf8"
 
@@ -49,8 +47,6 @@ type responsesOutput struct {
 	open  []llm.Block // the blocks of the open item
 	done  []byte      // the items before it, as JSON
 }
-
-func isPart(k llm.BlockKind) bool { return k == llm.BlockText || k == llm.BlockRefusal }
 
 // shown reports whether a block has a place in an answer of Responses.
 func (c *conversion) shown(b llm.Block) bool {
@@ -232,18 +228,6 @@ func (c *conversion) settingsEcho() []byte {
 	whole := oneLine(o.b)
 	c.echo = whole[1 : len(whole)-1]
 	return c.echo
-}
-
-// oneLine is JSON without line breaks, as an event's data must be.
-func oneLine(data []byte) []byte {
-	if bytes.IndexByte(data, '\n') < 0 && bytes.IndexByte(data, '\r') < 0 {
-		return data
-	}
-	var b bytes.Buffer
-	if err := json.Compact(&b, data); err != nil {
-		return data // not reached: it was read as JSON before
-	}
-	return b.Bytes()
 }
 
 // appendResponse writes a response; output is its items. It is never stored.

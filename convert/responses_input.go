@@ -1,8 +1,6 @@
 package convert
 
 import (
-	"strings"
-
 	"model-proxy/internal/llm"
 )
 
@@ -126,18 +124,6 @@ func (b *responsesBuilder) output(k llm.Block) {
 		return
 	}
 	b.o.str(b.n.errorText(joinTexts(k.Content, "\n"), k))
-}
-
-// joinTexts is the texts of blocks with sep between them.
-func joinTexts(blocks []llm.Block, sep string) string {
-	if len(blocks) == 1 {
-		return blocks[0].Text
-	}
-	var texts []string
-	for _, k := range blocks {
-		texts = append(texts, k.Text)
-	}
-	return strings.Join(texts, sep)
 }
 
 // assistant writes an assistant's turn. Reasoning stands before what it led to

@@ -108,15 +108,6 @@ func (p *responsesParser) spoken(path string, blocks []llm.Block) {
 	p.r.Turns = append(p.r.Turns, llm.Turn{Role: llm.RoleAssistant, Path: path, Blocks: blocks})
 }
 
-func onlyThoughts(blocks []llm.Block) bool {
-	for _, b := range blocks {
-		if b.Kind != llm.BlockThinking && b.Kind != llm.BlockRedacted {
-			return false
-		}
-	}
-	return true
-}
-
 // dropThoughts takes out turns that hold reasoning and nothing it led to, which
 // every vendor refuses.
 func (p *responsesParser) dropThoughts() {
@@ -139,15 +130,6 @@ func (p *responsesParser) result(b llm.Block) {
 		return
 	}
 	p.r.Turns = append(p.r.Turns, llm.Turn{Role: llm.RoleUser, Path: b.Path, Blocks: p.one(b)})
-}
-
-func allResults(blocks []llm.Block) bool {
-	for _, b := range blocks {
-		if b.Kind != llm.BlockResult {
-			return false
-		}
-	}
-	return true
 }
 
 // content reads a text or a list of parts.

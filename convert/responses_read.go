@@ -296,8 +296,11 @@ func (r *responsesReader) doneReasoning(dst []llm.Chunk, it *outputItem, item []
 			dst = append(dst, llm.Chunk{Kind: llm.ChunkText, Text: text})
 		}
 	}
-	full := it.field == "content" || it.field == "" && rawjson.First(rawjson.Get(item, "summary")) == nil && rawjson.First(rawjson.Get(item, "content")) != nil
-	return r.closeBlock(dst, sealReasoning(r.c.x.target.Provider, item, full))
+	field := it.field
+	if field == "" && rawjson.First(rawjson.Get(item, "summary")) == nil && rawjson.First(rawjson.Get(item, "content")) != nil {
+		field = "content"
+	}
+	return r.closeBlock(dst, sealReasoning(r.c.x.target.Provider, item, field))
 }
 
 // whole reads the response that the last event repeats: why it ended, and what

@@ -61,9 +61,10 @@ func (c *conversion) encryptedContent(b llm.Block) string {
 	return seal(c.x.target.Provider, kind, rawjson.AppendString(nil, b.Signature))
 }
 
-// sealReasoning signs a block with what its item must come back with; full says
-// that its text is the full reasoning, not a summary.
-func sealReasoning(provider string, item []byte, full bool) string {
+// sealReasoning signs a block with what its item must come back with; field is
+// where the item has the block's text, summary or content.
+func sealReasoning(provider string, item []byte, field string) string {
+	full := field == "content"
 	encrypted := str(rawjson.Get(item, "encrypted_content"))
 	if encrypted == "" && !full {
 		return seal(provider, sealResponses, nil)

@@ -26,20 +26,6 @@ func restream(c *conversion, dst, response []byte) []byte {
 	return w.event(dst, &n, "response."+status, func(o *build) { o.key("response").raw(response) })
 }
 
-// with is obj with members replaced or added: names and raw values by turns.
-func with(obj []byte, members ...string) []byte {
-	var room [32]rawjson.Member
-	var e rawjson.Edits
-	for i := 0; i < len(members); i += 2 {
-		found, err := rawjson.Check(room[:0], obj, &rawjson.Fields{Want: members[i : i+1]})
-		if err != nil {
-			return obj
-		}
-		set(&e, found, members[i], []byte(members[i+1]))
-	}
-	return e.Append(nil, obj)
-}
-
 // restreamer writes the events of one item after another.
 type restreamer struct {
 	w     *responsesWriter

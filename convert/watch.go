@@ -45,7 +45,7 @@ func readChatEvent(s *Stream, e llm.Event, data []byte) reading {
 		return r
 	}
 	if failure != nil || hide && rawjson.IsNull(usage) {
-		s.clean(data, found, failure != nil)
+		s.clean(data, found)
 		r.edit = cleaned
 	}
 	return r
@@ -53,7 +53,8 @@ func readChatEvent(s *Stream, e llm.Event, data []byte) reading {
 
 // clean copies data into s.buf without its error member, empty as it is, and
 // without a usage of null that the client did not ask for.
-func (s *Stream) clean(data []byte, found rawjson.Members, failure bool) {
+func (s *Stream) clean(data []byte, found rawjson.Members) {
+	_, failure := found.Find("error")
 	if m, ok := found.Find("usage"); ok && !failure {
 		s.buf = rawjson.AppendDeleted(s.buf[:0], data, m)
 		return
