@@ -21,7 +21,7 @@ var brokenStreams = []struct {
 	{"cut", []string{"X-Mock-Cut-After", "6"}, []tried{{outcome: "cut", status: 200}}},
 	{"malformed", []string{"X-Mock-Malformed-After", "6"}, []tried{{outcome: "cut", status: 200}}},
 	{"stalled", []string{"X-Mock-Stall-After", "6"}, []tried{{outcome: "timeout", timer: "idle", status: 200}}},
-	{"over time", []string{"X-Mock-Delay", "100ms", "X-Mock-Chunks", "500", "X-Model-Proxy-Timeout-Ms", "900"},
+	{"over time", []string{"X-Mock-Delay", "100ms", "X-Mock-Chunks", "500", "X-Model-Proxy-Timeout-Ms", "4000"},
 		[]tried{{outcome: "cancelled", status: 200}, {outcome: "timeout", timer: "total", status: 200}}}, // the ingress or the worker's own timer
 }
 

@@ -74,7 +74,7 @@ func TestLimitsHoldInChaos(t *testing.T) {
 		t.Errorf("%d calls at one time for the client that may have %d, want some and no more than that", n, parallel)
 	}
 	all := 0
-	gatewaytest.Await(t, soon, "the killed ingress's slots to be free", func() bool {
+	gatewaytest.Await(t, patience, "the killed ingress's slots to be free", func() bool {
 		all = 0
 		for _, status := range burst(t, ingresses, parallel+5, gatewaytest.Protocols[1].Plain("again").With("Authorization", bounded, "X-Mock-Ttft", "1s")) {
 			if status == 200 {
