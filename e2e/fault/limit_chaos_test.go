@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,7 +29,7 @@ func TestLimitsHoldInChaos(t *testing.T) {
 			{"id": "bounded", "key_env": "BOUNDED_KEY", "max_parallel_requests": parallel}}}, 8)
 	ingresses := []*gatewaytest.Gateway{c.Gateway, c.AddIngress(), c.AddIngress(), c.AddIngress()}
 
-	over := make(chan struct{})
+	began, stop := time.Now(), make(chan struct{})
 	var clients sync.WaitGroup
 	var mu sync.Mutex
 	answers := map[string]map[int]int{counted: {}, bounded: {}}
@@ -37,7 +38,7 @@ func TestLimitsHoldInChaos(t *testing.T) {
 			key, p := []string{counted, bounded}[k%2], gatewaytest.Protocols[k%2] // each client by its own protocol
 			for i := k; ; i++ {
 				select {
-				case <-over:
+				case <-stop:
 					return
 				default:
 				}
@@ -58,8 +59,9 @@ func TestLimitsHoldInChaos(t *testing.T) {
 	}
 	ingresses[3].Kill()
 	<-tick.C
-	close(over)
+	close(stop)
 	clients.Wait()
+	over := time.Now()
 	t.Logf("answers by status: %v", answers)
 
 	ingresses = ingresses[:3]
@@ -67,20 +69,16 @@ func TestLimitsHoldInChaos(t *testing.T) {
 		settle(t, g)
 	}
 	u.AwaitOver(patience)
-	if n := answers[counted][200]; n == 0 || n > perMinute {
-		t.Errorf("%d answers to the client with %d requests a minute, want some and no more than that", n, perMinute)
+	most := perMinute * (1 + int(over.Sub(began)/time.Minute)) // a machine may be slow enough for room to come back
+	if n := answers[counted][200]; n == 0 || n > most {
+		t.Errorf("%d answers to the client with %d requests a minute, want some and no more than %d", n, perMinute, most)
 	}
 	if n := atOnce(u.Requests(), gatewaytest.Protocols[1].Path); n == 0 || n > parallel {
 		t.Errorf("%d calls at one time for the client that may have %d, want some and no more than that", n, parallel)
 	}
 	all := 0
 	gatewaytest.Await(t, patience, "the killed ingress's slots to be free", func() bool {
-		all = 0
-		for _, status := range burst(t, ingresses, parallel+5, gatewaytest.Protocols[1].Plain("again").With("Authorization", bounded, "X-Mock-Ttft", "1s")) {
-			if status == 200 {
-				all++
-			}
-		}
+		all = atOneTime(t, u, ingresses, parallel+5, gatewaytest.Protocols[1].Plain("again").With("Authorization", bounded))
 		return all >= parallel
 	})
 	if all != parallel {
@@ -88,16 +86,28 @@ func TestLimitsHoldInChaos(t *testing.T) {
 	}
 }
 
-// burst sends a request so many times at one time.
-func burst(t *testing.T, over []*gatewaytest.Gateway, n int, r gatewaytest.Request) []int {
+// atOneTime sends a request n times and returns how many were not refused: none
+// is answered before all have come as far as they may.
+func atOneTime(t *testing.T, u *gatewaytest.Upstream, over []*gatewaytest.Gateway, n int, r gatewaytest.Request) int {
 	t.Helper()
-	statuses := make([]int, n)
+	come := make(chan struct{})
+	answer := sync.OnceFunc(func() { close(come) })
+	t.Cleanup(answer)
+	u.Script(func(*mock.Request) *mock.Fault { <-come; return nil })
+	before := len(u.Requests())
+	var refused atomic.Int64
 	var all sync.WaitGroup
 	for i := range n {
-		all.Go(func() { statuses[i] = over[i%len(over)].Do(t, r.With("X-Request-Id", "burst-"+strconv.Itoa(i))).Status })
+		all.Go(func() {
+			if over[i%len(over)].Do(t, r.With("X-Request-Id", "at-one-time-"+strconv.Itoa(i))).Status != 200 {
+				refused.Add(1)
+			}
+		})
 	}
+	gatewaytest.Await(t, patience, "each request to be refused or called", func() bool { return int(refused.Load())+len(u.Requests())-before >= n })
+	answer()
 	all.Wait()
-	return statuses
+	return n - int(refused.Load())
 }
 
 // atOnce is how many calls of a path there were at one time, at most.
