@@ -12,16 +12,21 @@ import (
 
 const (
 	askWithin  = 3 * time.Second // for the streams of a healthy cluster
+	askLongest = 24 * time.Second
 	askAgainIn = 200 * time.Millisecond
 )
 
 // Ensure creates or updates the streams that every role needs. Whoever comes
 // first does it; a stream made by a newer version is refused. A JetStream that
 // is not there yet is waited for until ctx ends: servers that start together
-// take connections before they have a leader, and lose what they are asked.
+// take connections before they have a leader, and lose what they are asked. Each
+// try waits longer than the one before, for a server may just be slow: then short
+// ones would never come to an end, and keep it busy.
 func (c *Conn) Ensure(ctx context.Context) error {
+	within := askWithin
 	for told := false; ; told = true {
-		try, stop := context.WithTimeout(ctx, askWithin)
+		try, stop := context.WithTimeout(ctx, within)
+		within = min(2*within, askLongest)
 		err := c.ensure(try)
 		stop()
 		if err == nil || !notYet(err) {

@@ -27,6 +27,7 @@ func (l *Limiter) Run(ctx context.Context) error {
 		case <-l.wake:
 			l.settleDirty(ctx)
 		case <-tick.C:
+			l.store.nap.tick(time.Now())
 			l.tick()
 		case <-renew.C:
 			l.renew(ctx)

@@ -140,7 +140,8 @@ func (s *slots) change(ctx context.Context, decide func(now moment, others int64
 			return err
 		}
 		delete(all, s.me)
-		maps.DeleteFunc(all, func(_ string, h holding) bool { return moment(h.Until)*moment(time.Millisecond) < now })
+		lapsed := now.add(-s.store.nap.lately(time.Now()))
+		maps.DeleteFunc(all, func(_ string, h holding) bool { return moment(h.Until)*moment(time.Millisecond) < lapsed })
 		var others int64
 		for _, h := range all {
 			others += h.Slots

@@ -35,6 +35,7 @@ type store struct {
 	replicas int
 	clock    *clock
 	inbox    *inbox
+	nap      nap
 
 	mu     sync.Mutex // guards the rest; held while the streams are set up
 	slots  jetstream.KeyValue
