@@ -55,7 +55,15 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *reje
 	}
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(bodyWithin)) // every net/http connection has deadlines
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+	body, no := s.readAll(w, r)
+	if no != nil { // the deadline stays: net/http reads on before it sends the refusal
+		return nil, no
+	}
+	_ = control.SetReadDeadline(time.Time{})
+	return body, nil
+}
+
+func (s *Server) readAll(w http.ResponseWriter, r *http.Request) ([]byte, *rejection) {
 	if r.ContentLength >= 0 {
 		return s.readSized(r)
 	}

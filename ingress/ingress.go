@@ -130,9 +130,9 @@ func (s *Server) routes() http.Handler {
 	return s.cors(r)
 }
 
-// answerWithin bounds the answers to all but admitted requests, from the request's
-// header on: whoever reads none of them does not keep a connection for ever. It is
-// longer than a body and a query of the records may take.
+// answerWithin bounds all requests but the admitted ones, from the header on to the
+// answer's last byte: whoever sends no end of a body that is refused, or reads no
+// answer, does not keep a connection for ever. It is longer than a body and a query of the records may take.
 const answerWithin = 3 * time.Minute
 
 // Run serves listener until ctx ends, then lets what is in flight finish for up
@@ -185,6 +185,7 @@ func (s *Server) http() *http.Server {
 		Handler:           s.handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
+		ReadTimeout:       answerWithin, // of bodies that nobody reads; readBody sets its own
 		WriteTimeout:      answerWithin,
 		MaxHeaderBytes:    1 << 20, // what is over maxHeader gets its 431 from us, in the caller's protocol
 		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
