@@ -135,6 +135,9 @@ func (s *Server) routes() http.Handler {
 // answer, does not keep a connection for ever. It is longer than a body and a query of the records may take.
 const answerWithin = 3 * time.Minute
 
+// requestWithin bounds the request alone, so that there is time left to answer.
+const requestWithin = answerWithin - 30*time.Second
+
 // Run serves listener until ctx ends, then lets what is in flight finish for up
 // to cfg.Drain. It returns when all is over and every record is with cfg.Records.
 func (s *Server) Run(ctx context.Context, listener net.Listener) error {
@@ -185,7 +188,7 @@ func (s *Server) http() *http.Server {
 		Handler:           s.handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		ReadTimeout:       answerWithin, // of bodies that nobody reads; readBody sets its own
+		ReadTimeout:       requestWithin, // of bodies that nobody reads; readBody sets its own
 		WriteTimeout:      answerWithin,
 		MaxHeaderBytes:    1 << 20, // what is over maxHeader gets its 431 from us, in the caller's protocol
 		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),

@@ -69,7 +69,7 @@ func TestEndlessBody(t *testing.T) {
 		}, http.StatusRequestTimeout, bodyWithin},
 		{"refused unread", func(w http.ResponseWriter, _ *http.Request) {
 			writeError(w, llm.OpenAI, llm.NewError(llm.Unauthorized, "who are you?"))
-		}, http.StatusUnauthorized, answerWithin},
+		}, http.StatusUnauthorized, requestWithin},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
