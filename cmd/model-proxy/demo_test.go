@@ -79,3 +79,25 @@ func TestAgain(t *testing.T) {
 		}
 	}
 }
+
+// Who starts without any provider's key is told why there is nothing to call.
+func TestNoModels(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	logs, w := io.Pipe()
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, []string{"run", "--host", "127.0.0.1", "--port", "0", "--data", t.TempDir()}, []string{"HOME=" + t.TempDir()}, io.Discard, w)
+		w.Close()
+	}()
+	told := false
+	for lines := bufio.NewScanner(logs); lines.Scan(); {
+		told = told || strings.Contains(lines.Text(), "there is no model to serve")
+		if strings.Contains(lines.Text(), "msg=listening") {
+			stop()
+		}
+	}
+	if c := <-code; c != exitOK || !told {
+		t.Errorf("got exit code %d and told %v, want %d after a warning", c, told, exitOK)
+	}
+}

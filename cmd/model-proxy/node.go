@@ -222,6 +222,9 @@ func (n *node) startRecords(ctx context.Context, conn *bus.Conn, id string) erro
 
 // startIngress listens and starts the ingress. It returns the address.
 func (n *node) startIngress(ctx context.Context) (net.Addr, error) {
+	if len(n.source.Current().Models) == 0 {
+		n.log.Warn("there is no model to serve", "mend", "set a provider's key, such as OPENAI_API_KEY, or add models of your own")
+	}
 	conn, err := n.connect(ctx, "ingress")
 	if err != nil {
 		return nil, err
