@@ -22,7 +22,9 @@ func (u remembering) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // the gateway has gone
 	}
-	var asked struct{ Messages []struct{ Content json.RawMessage } }
+	var asked struct {
+		Messages []struct{ Content json.RawMessage }
+	}
 	_ = json.Unmarshal(body, &asked) // what is no request has no messages
 	if len(asked.Messages) != 3 {
 		r.Body = io.NopCloser(bytes.NewReader(body))
