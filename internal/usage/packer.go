@@ -16,6 +16,7 @@ const (
 	growAge     = 80 * time.Millisecond // how much longer it waits at most, while it does not
 	flyingMost  = 4                     // messages not confirmed beyond which LOG does not keep up
 	packBytes   = 512 << 10             // bytes in one message; a server's default limit is 1 MB
+	packRoom    = 16 << 10              // bytes to begin with
 	recordBytes = 64 << 10              // a longer record has its texts cut
 	partBytes   = 256 << 10             // of a body in one entry
 	backlogMax  = 64 << 20              // bytes in memory at which admission stops
@@ -66,6 +67,7 @@ type Packer struct {
 
 	mu      sync.Mutex     // guards the rest
 	buf     []byte         // the pack: header and records
+	usual   int            // bytes that the last pack came to
 	packed  []place        // the records in buf
 	starts  map[string]int // place in packed of each job's newest start
 	live    int            // records in packed, not superseded
@@ -172,7 +174,7 @@ func (p *Packer) add(e *Entry) {
 }
 
 func (p *Packer) beginLocked() {
-	p.buf = appendHeader(make([]byte, 0, 16<<10), p.process)
+	p.buf = appendHeader(make([]byte, 0, max(packRoom, p.usual+p.usual/8)), p.process)
 	p.age.Reset(packAge)
 }
 
@@ -192,6 +194,7 @@ func (p *Packer) sealLocked() {
 	if len(p.buf) == 0 {
 		return
 	}
+	p.usual = len(p.buf)
 	end := p.packed[0].start
 	for _, s := range p.packed {
 		if !s.superseded {
