@@ -93,6 +93,9 @@ func (r *Run) Accept(a *Attempt) {
 	if a != nil {
 		parts |= partAttempt
 	}
+	if r.at != nil {
+		r.spare = (*bufferPool.Get().(*[]byte))[:0]
+	}
 	r.mu.Lock()
 	buf := appendFrameHeader(r.buffer(sectionSize), parts, r.id, r.seq)
 	buf = appendString(buf, r.w.id)
@@ -221,7 +224,13 @@ func (r *Run) encodeLocked(p Part, flags byte) []byte {
 	if p.End != nil {
 		size += sectionSize
 	}
-	buf := appendFrameHeader(r.buffer(size), parts, r.id, r.seq)
+	var buf []byte
+	if r.at != nil && p.End != nil { // it stays with the ingress
+		buf = fitting(size)
+	} else {
+		buf = r.buffer(size)
+	}
+	buf = appendFrameHeader(buf, parts, r.id, r.seq)
 	if p.Head != nil {
 		buf = appendSection(buf, p.Head.append)
 	}
@@ -274,7 +283,7 @@ func (r *Run) credit(limit uint32) {
 	n := 0
 	for n < len(r.kept) && r.kept[n].seq+windowFrames < limit {
 		r.bytes -= r.kept[n].window
-		r.freeBuffer(r.kept[n].buf)
+		freeBuffer(r.kept[n].buf)
 		n++
 	}
 	r.kept = r.kept[n:]
@@ -418,11 +427,24 @@ func (r *Run) buffer(size int) []byte {
 		r.spare = nil
 		return b
 	}
-	return make([]byte, 0, frameHeader+8+size)
+	return fitting(size)
 }
 
-func (r *Run) freeBuffer(b []byte) {
-	if r.at == nil && cap(b) <= 2*maxFrame {
+// fitting is a new buffer for about so many bytes.
+func fitting(size int) []byte { return make([]byte, 0, frameHeader+8+size) }
+
+func freeBuffer(b []byte) {
+	if b != nil && cap(b) <= 2*maxFrame {
 		bufferPool.Put(&b)
+	}
+}
+
+// maxSpare is the capacity above which a run does not hold on to a buffer.
+const maxSpare = 32 << 10
+
+// reuse keeps a buffer that a near ingress has done with.
+func (r *Run) reuse(b []byte) {
+	if cap(b) <= maxSpare {
+		r.spare = b[:0]
 	}
 }

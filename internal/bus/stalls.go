@@ -53,12 +53,12 @@ func (r *Run) handed(h handover) {
 		return
 	}
 	if h.came == nothing { // it was read, or is not wanted
-		r.spare = h.frame[:0]
+		r.reuse(h.frame)
 		return
 	}
 	r.handing.Store(h.at.UnixNano())
 	if r.to.arrived(h.came) {
-		r.spare = h.frame[:0]
+		r.reuse(h.frame)
 	}
 	r.handing.Store(0)
 	if h.came == data && time.Since(h.at) > stallAfter {

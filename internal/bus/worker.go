@@ -251,6 +251,7 @@ func (w *Worker) serve(r *Run) {
 		return
 	}
 	w.cfg.Handle(r)
+	freeBuffer(r.spare)
 	r.mu.Lock()
 	over := r.over
 	r.mu.Unlock()
@@ -358,7 +359,7 @@ func (r *Run) free() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, k := range r.kept {
-		r.freeBuffer(k.buf)
+		freeBuffer(k.buf)
 	}
 	r.kept, r.bytes = nil, 0
 }
