@@ -24,8 +24,11 @@ const (
 // doubts reports whether a job may have been given to another worker, or may
 // have nobody who waits for its answer.
 func (w *Worker) doubts(r *Run) bool {
+	r.mu.Lock()
+	began := r.heard
+	r.mu.Unlock()
 	return r.old || r.Number > 1 || r.deliveries() > 1 ||
-		r.at == nil && w.peers.silence(r.Ingress(), r.heard) > unheardFor
+		r.at == nil && w.peers.silence(r.Ingress(), began) > unheardFor
 }
 
 // cleared reports whether a doubtful job may run. If not, it is out of the queue,
