@@ -96,13 +96,29 @@ func (l layer) read(folder string) ([]*document, error) {
 		if !strings.HasSuffix(e.Name(), ".json") || strings.HasPrefix(e.Name(), ".") || e.IsDir() {
 			continue
 		}
-		d, err := l.readFile(path.Join(folder, e.Name()))
-		if err != nil {
-			return nil, err
+		name := path.Join(folder, e.Name())
+		d, err := l.readFile(name)
+		switch {
+		case err != nil:
+			d = unreadable(l.path(name), err)
+		case d == nil && e.Type() == fs.ModeSymlink:
+			d = unreadable(l.path(name), errors.New("it is a link to a file that does not exist"))
+		case d == nil:
+			continue // it was removed just now
 		}
 		docs = append(docs, d)
 	}
 	return docs, nil
+}
+
+// unreadable is the document of a file that cannot be read.
+func unreadable(name string, err error) *document {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err // the name stands before it anyway
+	}
+	d := &document{name: name}
+	d.fault("", "cannot be read: %v", err)
+	return d
 }
 
 // readFile returns one document, or nil if the file does not exist. A file
