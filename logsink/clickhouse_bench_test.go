@@ -89,15 +89,15 @@ func sampleEntries(i int) []usage.Entry {
 	}
 }
 
-// fiveMillion are 13 days of 200 clients and 12 models, made by the server, half
-// a million at a time.
+// fiveMillion are 13 days of 200 clients and 12 models, made by the server, a
+// hundred thousand at a time.
 const fiveMillion = `INSERT INTO DB.requests (job_id, time, request_id, client_id, endpoint, client_protocol, stream, model, served_model, provider,
 	upstream_model, key_fp, attempts, deliveries, outcome, status, prompt_tokens, completion_tokens, usage_source, cost_nano_usd, queue_ms, ttft_ms, total_ms, bytes_in, bytes_out, chunks)
 	SELECT concat(substring(h, 1, 8), '-', substring(h, 9, 4), '-7', substring(lower(hex(number)), 1, 3), '-8000-', lpad(lower(hex(number)), 12, '0')) AS job_id, at, job_id,
 	concat('client-', toString(cityHash64(number) % 200)), '/v1/chat/completions', 'openai', number % 2, concat('model-', toString(number % 12)) AS m, m,
 	concat('provider-', toString(number % 4)), m, concat('key-', toString(cityHash64(number, 2) % 16)), 1, 1, if(number % 50 = 0, 'error', 'ok'), 200,
 	200 + number % 4000, 50 + number % 900, 'provider', if(number % 10 = 0, NULL, toInt64(number % 1000000)), 1.5, 100 + cityHash64(number, 3) % 2000, 500 + cityHash64(number, 4) % 20000, 2048, 9000, 120
-	FROM (SELECT number, now64(6, 'UTC') - toIntervalMillisecond(toUInt64(number * 13 * 86400000 / 5000000)) AS at, lpad(lower(hex(toUnixTimestamp64Milli(at))), 12, '0') AS h FROM numbers(FIRST, 500000))
+	FROM (SELECT number, now64(6, 'UTC') - toIntervalMillisecond(toUInt64(number * 13 * 86400000 / 5000000)) AS at, lpad(lower(hex(toUnixTimestamp64Milli(at))), 12, '0') AS h FROM numbers(FIRST, 100000))
 	SETTINGS max_partitions_per_insert_block = 0`
 
 // BenchmarkClickHouseQueries asks what a console asks, over 5 million requests.
@@ -106,7 +106,7 @@ func BenchmarkClickHouseQueries(b *testing.B) {
 	js, _ := logServer(b)
 	s, db, dsn := openClickHouse(b, ch, js)
 	begin(b, s)
-	for first := 0; first < 5_000_000; first += 500_000 {
+	for first := 0; first < 5_000_000; first += 100_000 {
 		ch.MustExec(strings.NewReplacer("DB", db, "FIRST", fmt.Sprint(first)).Replace(fiveMillion))
 	}
 	for ch.MustExec("SELECT count() FROM system.merges") != "0" { // what they use is not the queries'
@@ -126,16 +126,16 @@ func BenchmarkClickHouseQueries(b *testing.B) {
 	}{
 		{"model, day", []string{"model"}, day}, {"model, all", []string{"model"}, time.Time{}}, {"provider and hour, day", []string{"provider", "hour"}, day},
 		{"day, all", []string{"day"}, time.Time{}}, {"client, day", []string{"client"}, day}, {"client, week", []string{"client"}, week},
-		{"client, all", []string{"client"}, time.Time{}}, {"key, all", []string{"key"}, time.Time{}}, {"client and model, week", []string{"client", "model"}, week},
+		{"client, all", []string{"client"}, time.Time{}}, {"key, day", []string{"key"}, day}, {"key, all", []string{"key"}, time.Time{}},
+		{"client and model, week", []string{"client", "model"}, week}, {"client and hour, day", []string{"hour", "client"}, day},
+		{"client and day, week", []string{"day", "client"}, week}, {"key and hour, day", []string{"hour", "key"}, day}, {"key and day, all", []string{"day", "key"}, time.Time{}},
+		{"client and key, day", []string{"client", "key"}, day},
 	} {
 		b.Run("usage by "+q.name, func(b *testing.B) {
-			before := ch.ProcessorTime()
-			for b.Loop() {
-				if _, err := r.Usage(b.Context(), q.by, q.since); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64((ch.ProcessorTime()-before).Milliseconds())/float64(b.N), "cpu-ms/op")
+			ask(b, ch, func() error {
+				_, err := r.Usage(b.Context(), q.by, q.since)
+				return err
+			})
 		})
 	}
 	for _, q := range []struct {
@@ -143,11 +143,25 @@ func BenchmarkClickHouseQueries(b *testing.B) {
 		filter Filter
 	}{{"newest 100", Filter{}}, {"newest 100 of an hour", Filter{Since: time.Now().Add(-time.Hour)}}, {"one by id", Filter{RequestID: newest}}} {
 		b.Run("records, "+q.name, func(b *testing.B) {
-			for b.Loop() {
-				if _, err := r.Records(b.Context(), q.filter); err != nil {
-					b.Fatal(err)
-				}
-			}
+			ask(b, ch, func() error {
+				_, err := r.Records(b.Context(), q.filter)
+				return err
+			})
 		})
 	}
+}
+
+// ask repeats a query and reports, for a machine that has other work, the
+// processor time that ClickHouse takes and the best of all times.
+func ask(b *testing.B, ch *chtest.Server, query func() error) {
+	best, before := time.Hour, ch.ProcessorTime()
+	for b.Loop() {
+		began := time.Now()
+		if err := query(); err != nil {
+			b.Fatal(err)
+		}
+		best = min(best, time.Since(began))
+	}
+	b.ReportMetric(float64((ch.ProcessorTime()-before).Milliseconds())/float64(b.N), "cpu-ms/op")
+	b.ReportMetric(float64(best.Microseconds())/1000, "best-ms")
 }

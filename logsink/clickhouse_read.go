@@ -54,6 +54,9 @@ func (r *chReader) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if known := len(chMigrations(r.db)); version < known {
+		return fmt.Errorf("database %s has schema %d, this program reads %d: start a log sink of this version and let it bring the database up to date", r.db, version, known)
+	}
 	r.checked = true
 	return nil
 }

@@ -51,10 +51,11 @@ func wantOnce(t testing.TB, ch *chtest.Server, db string, requests, attempts int
 		(SELECT count() FROM DB.attempts), (SELECT uniqExact(job_id, attempt) FROM DB.attempts),
 		(SELECT sum(requests) FROM DB.usage_1h), (SELECT sum(requests) FROM DB.usage_1d),
 		(SELECT sum(requests) FROM DB.perf_1m), (SELECT sum(requests) FROM DB.perf_1h), (SELECT sum(requests) FROM DB.perf_1d),
-		(SELECT sum(attempts) FROM DB.attempts_1h)`, "DB", db))
+		(SELECT sum(attempts) FROM DB.attempts_1h), (SELECT sum(requests) FROM DB.keys_1h), (SELECT sum(arraySum(latency.2)) FROM DB.keys_1d),
+		(SELECT sum(arraySum(latency.2)) FROM DB.client_latency_1h), (SELECT sum(arraySum(latency.2)) FROM DB.client_latency_1d)`, "DB", db))
 	r, a := fmt.Sprint(requests), fmt.Sprint(attempts)
-	if want := strings.Join([]string{r, r, a, a, r, r, r, r, r, a}, "\t"); got != want {
-		t.Errorf("requests, distinct, attempts, distinct, usage_1h, usage_1d, perf_1m, perf_1h, perf_1d, attempts_1h:\n got %s\nwant %s", got, want)
+	if want := strings.Join([]string{r, r, a, a, r, r, r, r, r, a, r, r, r, r}, "\t"); got != want {
+		t.Errorf("requests, distinct, attempts, distinct, usage_1h, usage_1d, perf_1m, perf_1h, perf_1d, attempts_1h, keys_1h, keys_1d, client_latency_1h, client_latency_1d:\n got %s\nwant %s", got, want)
 	}
 }
 
@@ -138,15 +139,10 @@ func publishEach(t testing.TB, js jetstream.JetStream, n int) {
 	<-js.PublishAsyncComplete()
 }
 
-// Two stores of the same rows answer alike.
-func TestClickHouseAnswersAsSQLiteDoes(t *testing.T) {
-	ch := chtest.Start(t)
-	js, _ := logServer(t)
-	s, _, dsn := openClickHouse(t, ch, js)
-	lite := openStore(t, t.TempDir())
-	begin(t, s)
+// threeThousand are the rows of as many requests over three days before now, with
+// an attempt each, and of one body.
+func threeThousand(now time.Time) *batch {
 	b := &batch{}
-	now := time.Now().UTC().Truncate(time.Hour)
 	for i := range 3000 {
 		at := now.Add(-time.Duration(i) * 97 * time.Second)
 		ms := at.UnixMilli()
@@ -173,6 +169,18 @@ func TestClickHouseAnswersAsSQLiteDoes(t *testing.T) {
 		b.requests = append(b.requests, r)
 		b.attempts = append(b.attempts, &usage.Attempt{JobID: job, RequestID: r.RequestID, Attempt: 1, Time: r.Time, Outcome: usage.OK, Spend: r.Spend})
 	}
+	return b
+}
+
+// Two stores of the same rows answer alike.
+func TestClickHouseAnswersAsSQLiteDoes(t *testing.T) {
+	ch := chtest.Start(t)
+	js, _ := logServer(t)
+	s, _, dsn := openClickHouse(t, ch, js)
+	lite := openStore(t, t.TempDir())
+	begin(t, s)
+	now := time.Now().UTC().Truncate(time.Hour)
+	b := threeThousand(now)
 	if err := s.sift(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -14,80 +13,64 @@ import (
 )
 
 // chGrouping is how Usage groups by one name: in the rows and in the rollups.
-// The rollups with digests do not know every one.
-type chGrouping struct {
-	rows, rollup string // "" if no rollup knows it
-	inDigests    bool
-}
-
-// inDigests reports whether the rollups with digests know all groups.
-func inDigests(groups []chGrouping) bool {
-	return !slices.ContainsFunc(groups, func(g chGrouping) bool { return !g.inDigests })
-}
+type chGrouping struct{ rows, rollup string }
 
 var chGroupings = map[string]chGrouping{
-	"client":   {"client_id", "client_id", false},
-	"model":    {"model", "model", true},
-	"provider": {"provider", "provider", true},
-	"key":      {"key_fp", "", false},
-	"day":      {"formatDateTime(time, '%F', 'UTC')", "formatDateTime(t, '%F', 'UTC')", true},
-	"hour":     {"formatDateTime(time, '%FT%H:00:00Z', 'UTC')", "formatDateTime(t, '%FT%H:00:00Z', 'UTC')", true},
+	"client":   {"client_id", "client_id"},
+	"model":    {"model", "model"},
+	"provider": {"provider", "provider"},
+	"key":      {"key_fp", "key_fp"},
+	"day":      {"formatDateTime(time, '%F', 'UTC')", "formatDateTime(t, '%F', 'UTC')"},
+	"hour":     {"formatDateTime(time, '%FT%H:00:00Z', 'UTC')", "formatDateTime(t, '%FT%H:00:00Z', 'UTC')"},
 }
 
-// span is a time and the table that answers for it.
-type span struct {
-	hours, days bool // rollups; neither means rows
-	where       string
+// rollups are the tables, by the hour (_1h) and by the day (_1d), that answer for
+// some groups.
+type rollups struct {
+	sums       string // "": no table knows the groups, rows must be read
+	digests    string // percentiles are merged from these
+	histograms string // or else counted from these
 }
 
-// spans cuts the time since from into days, hours and what is left, so that each
-// is asked of the coarsest table that knows it.
-func spans(from time.Time, byHour bool) []span {
-	if from.IsZero() {
-		return []span{{days: !byHour, hours: byHour, where: "true"}}
-	}
-	hour := from.UTC().Truncate(time.Hour)
-	if hour.Before(from) {
-		hour = hour.Add(time.Hour)
-	}
-	day := hour.Truncate(24 * time.Hour)
-	if day.Before(hour) {
-		day = day.Add(24 * time.Hour)
-	}
-	list := []span{
-		{where: fmt.Sprintf("job_id >= '%s' AND job_id < '%s' AND time >= fromUnixTimestamp64Micro(%d, 'UTC') AND time < toDateTime64(%d, 6, 'UTC')",
-			firstJob(from), firstJob(hour.Add(2*time.Hour)), from.UnixMicro(), hour.Unix())},
-	}
-	if byHour {
-		return append(list, span{hours: true, where: fmt.Sprintf("t >= toDateTime(%d, 'UTC')", hour.Unix())})
-	}
-	return append(list,
-		span{hours: true, where: fmt.Sprintf("t >= toDateTime(%d, 'UTC') AND t < toDateTime(%d, 'UTC')", hour.Unix(), day.Unix())},
-		span{days: true, where: fmt.Sprintf("t >= toDateTime(%d, 'UTC')", day.Unix())})
+// rollupsFor knows them by which of the two groups are wanted that few tables know.
+var rollupsFor = map[[2]bool]rollups{
+	{false, false}: {sums: "perf", digests: "perf"},
+	{true, false}:  {sums: "usage", histograms: "client_latency"},
+	{false, true}:  {sums: "keys", histograms: "keys"},
+	{true, true}:   {},
 }
 
-// rollup is the name of the span's table.
-func (s span) rollup(name string) string {
-	switch {
-	case s.days:
-		return name + "_1d"
-	case s.hours:
-		return name + "_1h"
-	}
-	return "requests"
+// chUsage is a question for Usage.
+type chUsage struct {
+	groups []chGrouping
+	from   time.Time
+	parts  []span // that add up to the time since from
+	rollups
 }
 
-// Usage adds up rollups, and rows only for what is left of the first hour. The
-// percentiles of what no digest knows, clients and keys, come from all rows, and so
-// do the sums of keys; percentiles of digests are within a percent.
-func (r *chReader) Usage(ctx context.Context, by []string, from time.Time) (*Rows, error) {
-	var groups []chGrouping
+func newChUsage(by []string, from time.Time) (*chUsage, error) {
+	u := &chUsage{from: from, parts: spans(from, slices.Contains(by, "hour")),
+		rollups: rollupsFor[[2]bool{slices.Contains(by, "client"), slices.Contains(by, "key")}]}
+	if u.sums == "" {
+		u.parts = []span{{where: rowsSince(from)}}
+	}
 	for _, name := range by {
 		g, ok := chGroupings[name]
 		if !ok {
 			return nil, fmt.Errorf("%w: cannot group by %q: use client, model, provider, key, day or hour", ErrQuery, name)
 		}
-		groups = append(groups, g)
+		u.groups = append(u.groups, g)
+	}
+	return u, nil
+}
+
+// Usage adds up rollups, and rows only for what is left of the first hour, or
+// where clients and keys are wanted at once. Percentiles of digests are within a
+// percent, those of histograms within 1.75 %.
+func (r *chReader) Usage(ctx context.Context, by []string, from time.Time) (*Rows, error) {
+	u, err := newChUsage(by, from)
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryWithin)
 	defer cancel()
@@ -98,9 +81,8 @@ func (r *chReader) Usage(ctx context.Context, by []string, from time.Time) (*Row
 	var percentiles map[string][]any
 	var errs [2]error
 	var queries sync.WaitGroup
-	byHour := slices.Contains(by, "hour")
-	queries.Go(func() { sums, errs[0] = r.usageSums(ctx, groups, from, spans(from, byHour)) })
-	queries.Go(func() { percentiles, errs[1] = r.percentiles(ctx, groups, from, byHour) })
+	queries.Go(func() { sums, errs[0] = r.usageSums(ctx, u) })
+	queries.Go(func() { percentiles, errs[1] = r.percentiles(ctx, u) })
 	queries.Wait()
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("query usage: %w", err)
@@ -109,7 +91,7 @@ func (r *chReader) Usage(ctx context.Context, by []string, from time.Time) (*Row
 	for _, s := range sums {
 		p, ok := percentiles[strings.Join(s.key, "\x00")]
 		if !ok {
-			p = make([]any, len(percentileNames)) // older than the rows that are kept
+			p = make([]any, len(percentileNames)) // older than what latencies are known of
 		}
 		rows.Values = append(rows.Values, slices.Concat(s.values, p, []any{s.unpriced}))
 	}
@@ -127,34 +109,28 @@ type grouped struct {
 var usageColumns = slices.Concat([]string{"requests", "errors"}, names(tokenColumns), []string{"cost_nano_usd"})
 
 // usageSums adds up what rows and rollups hold, for each group.
-func (r *chReader) usageSums(ctx context.Context, groups []chGrouping, from time.Time, parts []span) ([]grouped, error) {
-	rollup := "perf"
-	if !inDigests(groups) {
-		rollup = "usage"
-	}
-	if slices.ContainsFunc(groups, func(g chGrouping) bool { return g.rollup == "" }) {
-		parts = []span{{where: rowsSince(from)}}
-	}
+func (r *chReader) usageSums(ctx context.Context, u *chUsage) ([]grouped, error) {
 	var selects []string
-	for _, p := range parts {
-		what := chKeys(groups, p) + strings.TrimPrefix(fromSums(usageSums), ", ")
-		if !p.days && !p.hours {
-			what = chKeys(groups, p) + strings.TrimPrefix(fromRows(usageSums), ", ")
+	for _, p := range u.parts {
+		what := fromSums(usageSums)
+		if p.rows() {
+			what = fromRows(usageSums)
 		}
-		selects = append(selects, fmt.Sprintf("SELECT %s FROM %s.%s AS r WHERE %s GROUP BY ALL", what, r.db, p.rollup(rollup), p.where))
+		selects = append(selects, fmt.Sprintf("SELECT %s%s FROM %s.%s AS r WHERE %s GROUP BY ALL",
+			chKeys(u.groups, p), strings.TrimPrefix(what, ", "), r.db, p.table(u.sums), p.where))
 	}
 	what := ""
 	for _, name := range usageColumns[:len(usageColumns)-1] {
 		what += ", toInt64(sum(" + name + "))"
 	}
 	rows, err := r.query(ctx, fmt.Sprintf("SELECT %s%s, toInt64(sum(unpriced)), if(sum(priced) = 0, NULL, toInt64(sum(cost_nano_usd))) FROM (%s) %s",
-		keyNames(groups), strings.TrimPrefix(what, ", "), strings.Join(selects, " UNION ALL "), groupAndOrder(groups)))
+		keyNames(u.groups), strings.TrimPrefix(what, ", "), strings.Join(selects, " UNION ALL "), groupAndOrder(u.groups)))
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	var list []grouped
-	err = chScan(rows, groups, len(usageColumns), func(key []string, sums []int64, cost *int64) {
+	err = chScan(rows, u.groups, len(usageColumns), func(key []string, sums []int64, cost *int64) {
 		g := grouped{key: key}
 		for _, k := range key {
 			g.values = append(g.values, k)
@@ -179,10 +155,7 @@ func chScan(rows driver.Rows, groups []chGrouping, count int, row func(key []str
 	for rows.Next() {
 		key, sums := make([]string, len(groups)), make([]int64, count)
 		var cost *int64
-		var into []any
-		for i := range key {
-			into = append(into, &key[i])
-		}
+		into := pointers(key)
 		for i := range sums {
 			into = append(into, &sums[i])
 		}
@@ -194,78 +167,12 @@ func chScan(rows driver.Rows, groups []chGrouping, count int, row func(key []str
 	return rows.Err()
 }
 
-// percentileNames are the last of figures.
-var percentileNames = figures[len(usageColumns) : len(figures)-1]
-
-// percentiles computes those of each group, from digests where they know it.
-func (r *chReader) percentiles(ctx context.Context, groups []chGrouping, from time.Time, byHour bool) (map[string][]any, error) {
-	text := r.fromDigests(groups, spans(from, byHour))
-	if !inDigests(groups) {
-		text = r.fromRows(groups, from)
-	}
-	rows, err := r.query(ctx, text)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	found := map[string][]any{}
-	for rows.Next() {
-		key := make([]string, len(groups))
-		var latency, ttft []float32
-		var into []any
-		for i := range key {
-			into = append(into, &key[i])
-		}
-		if err := rows.Scan(append(into, &latency, &ttft)...); err != nil {
-			return nil, err
-		}
-		found[strings.Join(key, "\x00")] = []any{known(latency[0]), known(latency[1]), known(latency[2]), known(ttft[0]), known(ttft[1])}
-	}
-	return found, rows.Err()
-}
-
-// fromDigests is the query for percentiles that merges digests.
-func (r *chReader) fromDigests(groups []chGrouping, parts []span) string {
-	var selects []string
-	for _, p := range parts {
-		digest := digestMore
-		if !p.days && !p.hours {
-			digest = digestRows
-		}
-		selects = append(selects, fmt.Sprintf("SELECT %s%s FROM %s.%s WHERE %s GROUP BY ALL", chKeys(groups, p), strings.TrimPrefix(digest, ", "), r.db, p.rollup("perf"), p.where))
-	}
-	return fmt.Sprintf("SELECT %squantilesTDigestMerge(0.5, 0.95, 0.99)(latency), quantilesTDigestIfMerge(0.5, 0.95, 0.99)(ttft) FROM (%s) %s",
-		keyNames(groups), strings.Join(selects, " UNION ALL "), groupAndOrder(groups))
-}
-
-// rowsSince selects the rows since a time.
-func rowsSince(from time.Time) string {
-	if from.IsZero() {
-		return "true"
-	}
-	return fmt.Sprintf("job_id >= '%s' AND time >= fromUnixTimestamp64Micro(%d, 'UTC')", firstJob(from), from.UnixMicro())
-}
-
-// fromRows is the query for percentiles that reads rows.
-func (r *chReader) fromRows(groups []chGrouping, from time.Time) string {
-	return fmt.Sprintf("SELECT %squantilesTDigest(0.5, 0.95, 0.99)(total_ms), quantilesTDigestIf(0.5, 0.95, 0.99)(ttft_ms, ttft_ms > 0) FROM %s.requests WHERE %s %s",
-		chKeys(groups, span{}), r.db, rowsSince(from), groupAndOrder(groups))
-}
-
-// known is a percentile, nil if there was nothing to compute it from.
-func known(p float32) any {
-	if math.IsNaN(float64(p)) {
-		return nil
-	}
-	return math.Round(float64(p)*1000) / 1000
-}
-
 // chKeys selects what a span is grouped by, as k0, k1 and so on.
 func chKeys(groups []chGrouping, s span) string {
 	text := ""
 	for i, g := range groups {
 		expression := g.rollup
-		if !s.days && !s.hours {
+		if s.rows() {
 			expression = g.rows
 		}
 		text += fmt.Sprintf("toString(%s) AS k%d, ", expression, i)

@@ -111,16 +111,18 @@ func (s *scene) rows(table string) int {
 // compares the rollups with them.
 func (s *scene) wantExactly(n int) {
 	s.t.Helper()
-	gatewaytest.Await(s.t, patience+time.Duration(n)*time.Second/2000, fmt.Sprintf("the records of %d requests", n), func() bool {
+	gatewaytest.Await(s.t, patience+time.Duration(n)*time.Second/200, fmt.Sprintf("the records of %d requests", n), func() bool {
 		return s.rows("requests") >= n && s.rows("attempts") >= n
 	})
 	counts := func() string {
 		return s.ch.MustExec(strings.ReplaceAll(`SELECT (SELECT count() FROM DB.requests), (SELECT uniqExact(job_id) FROM DB.requests),
 		(SELECT count() FROM DB.attempts), (SELECT uniqExact(job_id, attempt) FROM DB.attempts),
 		(SELECT sum(requests) FROM DB.usage_1h), (SELECT sum(requests) FROM DB.usage_1d), (SELECT sum(requests) FROM DB.perf_1m),
-		(SELECT sum(requests) FROM DB.perf_1h), (SELECT sum(requests) FROM DB.perf_1d), (SELECT sum(attempts) FROM DB.attempts_1h)`, "DB", s.db))
+		(SELECT sum(requests) FROM DB.perf_1h), (SELECT sum(requests) FROM DB.perf_1d), (SELECT sum(attempts) FROM DB.attempts_1h),
+		(SELECT sum(requests) FROM DB.keys_1h), (SELECT sum(arraySum(latency.2)) FROM DB.keys_1d),
+		(SELECT sum(arraySum(latency.2)) FROM DB.client_latency_1h), (SELECT sum(arraySum(latency.2)) FROM DB.client_latency_1d)`, "DB", s.db))
 	}
-	want := strings.TrimSuffix(strings.Repeat(fmt.Sprint(n)+"\t", 10), "\t")
+	want := strings.TrimSuffix(strings.Repeat(fmt.Sprint(n)+"\t", 14), "\t")
 	for range 600 { // rows show before their rollups
 		if counts() == want {
 			break
@@ -128,7 +130,7 @@ func (s *scene) wantExactly(n int) {
 		<-time.After(100 * time.Millisecond)
 	}
 	if got := counts(); got != want {
-		s.t.Errorf("requests, distinct, attempts, distinct and the six rollups: got\n%s\nwant %d of each", got, n)
+		s.t.Errorf("requests, distinct, attempts, distinct and the ten rollups: got\n%s\nwant %d of each", got, n)
 	}
 	tokens := s.ch.MustExec(strings.ReplaceAll(`SELECT (SELECT sum(prompt_tokens) FROM DB.requests) = (SELECT sum(prompt_tokens) FROM DB.usage_1h)
 		AND (SELECT sum(completion_tokens) FROM DB.requests) = (SELECT sum(completion_tokens) FROM DB.usage_1d)
