@@ -132,7 +132,7 @@ func startRefusing(t *testing.T) string {
 func TestStatus(t *testing.T) {
 	g := startGateway(t)
 	gatewaytest.Await(t, time.Minute, "a healthy gateway", func() bool { return g.cmd(t, "status", "--data", g.data).code == exitOK })
-	g.cmd(t, "status", "--data", g.data).want(t, exitOK, "✓ ok, configuration ", "✓ queue", "✓ store", "LOG (bytes: 0, max bytes: 10737418240, messages: 0)", "sim-openai (keys: 2, usable: 2)")
+	g.cmd(t, "status", "--data", g.data).want(t, exitOK, "✓ ok, configuration ", "✓ queue", "✓ store", "LOG (bytes: 0, max bytes: 10737418240, messages: 0, oldest ms: 0)", "sim-openai (keys: 2, usable: 2)")
 	g.cmd(t, "status", "--endpoint", g.url).want(t, exitOK, "✓ ok, configuration ", "✓ nats")
 	var report struct {
 		Status     string
