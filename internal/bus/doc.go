@@ -62,6 +62,7 @@
 // most twice. If it has, a worker is waited for 5 s, since it may only be
 // reconnecting, and then the answer ends in an error. A worker treats its
 // ingresses the same way and stops calling upstreams for those that are gone.
+// What a process slept itself, on a machine that stood still, is no silence of others.
 // A process without a connection gives up after 4 s, before others give it up.
 // A job that waits in the queue when its ingress dies is run by nobody, and is
 // recorded by the worker that gets it, or by the log sink (orphan.go).
