@@ -6,5 +6,6 @@
 //	go test -tags node ./e2e
 //
 // All start their gateways with gatewaytest; transcript is a provider that plays
-// a scripted conversation and judges what it is sent.
+// a scripted conversation and judges what it is sent; clock measures promised
+// times on a machine that may be busy.
 package e2e

@@ -125,8 +125,11 @@ func (i *Ingress) Run(ctx context.Context, started chan<- struct{}) error {
 		return fmt.Errorf("subscribe: %w", err)
 	}
 	back := i.conn.returns()
-	var err error
-	if i.queueMade, err = i.conn.queueMade(ctx); err != nil {
+	err := i.conn.insist(ctx, func(ctx context.Context) (err error) {
+		i.queueMade, err = i.conn.queueMade(ctx)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("look at the queue: %w", err)
 	}
 	var keeping sync.WaitGroup

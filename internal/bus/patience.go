@@ -18,16 +18,19 @@ const (
 
 // Ensure creates or updates the streams that every role needs. Whoever comes
 // first does it; a stream made by a newer version is refused. A JetStream that
-// is not there yet is waited for until ctx ends: servers that start together
-// take connections before they have a leader, and lose what they are asked. Each
-// try waits longer than the one before, for a server may just be slow: then short
-// ones would never come to an end, and keep it busy.
-func (c *Conn) Ensure(ctx context.Context) error {
+// is not there yet is waited for until ctx ends.
+func (c *Conn) Ensure(ctx context.Context) error { return c.insist(ctx, c.ensure) }
+
+// insist asks JetStream for something until it answers, or ctx ends: servers that
+// start together take connections before they have a leader, and lose what they
+// are asked. Each try waits longer than the one before, for a server may just be
+// slow: then short ones would never come to an end, and keep it busy.
+func (c *Conn) insist(ctx context.Context, ask func(context.Context) error) error {
 	within := askWithin
 	for told := false; ; told = true {
 		try, stop := context.WithTimeout(ctx, within)
 		within = min(2*within, askLongest)
-		err := c.ensure(try)
+		err := ask(try)
 		stop()
 		if err == nil || !notYet(err) {
 			return err

@@ -106,9 +106,17 @@ func (c *Conn) ensureConsumer(ctx context.Context, pool, lane string) error {
 	return nil
 }
 
-// LogConsumer is the sink's durable consumer of LOG.
-func (c *Conn) LogConsumer(ctx context.Context) (jetstream.Consumer, error) {
-	return c.js.Consumer(ctx, LogStream, logConsumer)
+// LogConsumer is the sink's durable consumer of LOG. Like Ensure it waits for
+// JetStream.
+func (c *Conn) LogConsumer(ctx context.Context) (consumer jetstream.Consumer, err error) {
+	err = c.insist(ctx, func(ctx context.Context) error {
+		consumer, err = c.js.Consumer(ctx, LogStream, logConsumer)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("consumer of %s: %w", LogStream, err)
+	}
+	return consumer, nil
 }
 
 // StreamState is what one stream holds.
