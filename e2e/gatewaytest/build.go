@@ -22,7 +22,7 @@ const binaryVar = "MODEL_PROXY_E2E_BINARY"
 // there are processors.
 func Main(m *testing.M) int {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "12"); err != nil {
+	if err := flag.Set("test.parallel", "8"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

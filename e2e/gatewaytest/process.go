@@ -165,16 +165,23 @@ func (o *output) String() string {
 }
 
 // Await looks every few milliseconds whether ok holds, and fails the test if it
-// does not in time.
+// does not in time. A look that takes long, because it starts a program or the
+// machine is busy, is followed by a rest twice as long: those who wait are not to
+// keep the machine from what they wait for.
 func Await(t testing.TB, within time.Duration, what string, ok func() bool) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
 	limit := time.NewTimer(within)
 	defer limit.Stop()
-	for !ok() {
+	rest := time.NewTimer(0)
+	defer rest.Stop()
+	for {
+		began := time.Now()
+		if ok() {
+			return
+		}
+		rest.Reset(min(max(5*time.Millisecond, 2*time.Since(began)), time.Second))
 		select {
-		case <-tick.C:
+		case <-rest.C:
 		case <-limit.C:
 			t.Fatalf("waited %v in vain for: %s", within, what)
 		}

@@ -125,7 +125,8 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) ensureConsumers(ctx context.Context) error {
 	for _, pool := range w.cfg.Pools {
 		for _, l := range lanes {
-			if err := w.conn.ensureConsumer(ctx, pool, l.name); err != nil {
+			err := w.conn.insist(ctx, func(ctx context.Context) error { return w.conn.ensureConsumer(ctx, pool, l.name) })
+			if err != nil {
 				return err
 			}
 		}
