@@ -40,6 +40,7 @@ type Server struct {
 
 	t   testing.TB
 	dir string
+	etc string // config.d and users.d, "" for none
 
 	mu     sync.Mutex    // guards the rest; held while the server starts
 	cmd    *exec.Cmd     // nil where the server is not ours, or was killed
@@ -76,7 +77,14 @@ func Start(t testing.TB) *Server {
 	if native, overHTTP := os.Getenv("CLICKHOUSE_TEST_NATIVE"), os.Getenv("CLICKHOUSE_TEST_HTTP"); native != "" && overHTTP != "" {
 		return &Server{Native: native, HTTP: overHTTP, t: t}
 	}
-	s := &Server{t: t, dir: filepath.Join(t.TempDir(), "data")}
+	return StartConfigured(t, "")
+}
+
+// StartConfigured starts a server that also goes by the files of etc/config.d and
+// etc/users.d. It is always one of our own.
+func StartConfigured(t testing.TB, etc string) *Server {
+	t.Helper()
+	s := &Server{t: t, dir: filepath.Join(t.TempDir(), "data"), etc: etc}
 	t.Cleanup(s.Kill)
 	// The engine could pick ports too, but others each time it listens again.
 	s.start(gatewaytest.FreePort(t), gatewaytest.FreePort(t))
@@ -102,7 +110,7 @@ func (s *Server) launchLocked(tcp, overHTTP int) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(bin, "-lib", lib, "-path", s.dir, "-tcp-port", strconv.Itoa(tcp), "-http-port", strconv.Itoa(overHTTP))
+	cmd := exec.Command(bin, "-lib", lib, "-path", s.dir, "-etc", s.etc, "-tcp-port", strconv.Itoa(tcp), "-http-port", strconv.Itoa(overHTTP))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -37,8 +37,15 @@ const engineUsers = `<clickhouse>
 </clickhouse>
 `
 
-// writeConfig writes the engine's configuration to dir and returns its file.
-func writeConfig(dir string) (string, error) {
+// writeConfig writes the engine's configuration to dir and returns its file. The
+// engine adds what it finds beside it in config.d and users.d: the same folders of
+// etc, unless that is "".
+func writeConfig(dir, etc string) (string, error) {
+	if etc != "" {
+		if err := os.CopyFS(dir, os.DirFS(etc)); err != nil {
+			return "", err
+		}
+	}
 	users, config := filepath.Join(dir, "users.xml"), filepath.Join(dir, "config.xml")
 	if err := os.WriteFile(users, []byte(engineUsers), 0o600); err != nil {
 		return "", err

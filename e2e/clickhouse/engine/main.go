@@ -42,14 +42,15 @@ func main() {
 	dir := flag.String("path", "", "data directory")
 	tcp := flag.Int("tcp-port", 0, "port of the native protocol; 0 picks a free one")
 	http := flag.Int("http-port", 0, "port of HTTP; 0 picks a free one")
+	etc := flag.String("etc", "", "folder with a config.d and a users.d to go by")
 	flag.Parse()
-	if err := run(*lib, *dir, *tcp, *http); err != nil {
+	if err := run(*lib, *dir, *etc, *tcp, *http); err != nil {
 		fmt.Fprintln(os.Stderr, "engine:", err)
 		os.Exit(1)
 	}
 }
 
-func run(lib, dir string, tcp, http int) error {
+func run(lib, dir, etc string, tcp, http int) error {
 	if lib == "" || dir == "" {
 		return errors.New("want -lib and -path")
 	}
@@ -65,7 +66,7 @@ func run(lib, dir string, tcp, http int) error {
 	if err := syscall.Mkfifo(stop, 0o600); err != nil {
 		return err
 	}
-	config, err := writeConfig(work)
+	config, err := writeConfig(work, etc)
 	if err != nil {
 		return err
 	}
