@@ -32,7 +32,7 @@ func TestBrokenStreams(t *testing.T) {
 	setup := gatewaytest.Setup{Files: map[string]gatewaytest.JSON{}, Env: []string{"BREAKER_FAILURES=1000"}}
 	for _, p := range gatewaytest.Protocols {
 		provider := map[string]string{"gpt": "openai", "claude": "anthropic"}[p.Model]
-		setup.Files["models/"+p.Model+".json"] = gatewaytest.With(gatewaytest.Model(p.Model, provider), gatewaytest.JSON{"idle_timeout_seconds": 1})
+		setup.Files["models/"+p.Model+".json"] = gatewaytest.With(gatewaytest.Model(p.Model, provider), gatewaytest.JSON{"idle_timeout_seconds": 3})
 	}
 	g := gatewaytest.Run(t, u, setup)
 	for _, b := range brokenStreams {

@@ -62,10 +62,10 @@ func TestReloadBeforeTheStart(t *testing.T) {
 	n := gatewaytest.StartNATS(t)
 	n.Stop()
 	p := gatewaytest.Start(t, "early worker", []string{"NATS_URL=" + n.URL()}, "worker")
-	p.AwaitLog("waiting for NATS", reloadWithin)
+	p.AwaitLog("waiting for NATS", soon)
 	p.Signal(syscall.SIGHUP)
 	n.Start()
-	p.AwaitLog("configuration reloaded", reloadWithin)
+	p.AwaitLog("configuration reloaded", soon)
 }
 
 // A change of the configuration reaches every process of a cluster, an invalid one
