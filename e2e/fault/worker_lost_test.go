@@ -2,6 +2,7 @@ package fault_test
 
 import (
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -126,10 +127,15 @@ func TestWorkerHungBeforeFirstByte(t *testing.T) {
 	}
 }
 
-// checkServes checks that the gateway still answers.
+// checkServes checks that the gateway still answers. A client that is told to come
+// again, because the queue of a busy machine was slow, does so.
 func checkServes(t *testing.T, g *gatewaytest.Gateway, p gatewaytest.Protocol) {
 	t.Helper()
-	if a := g.Do(t, p.Plain("still there?")); a.Status != 200 || a.Err != nil {
+	a := g.Do(t, p.Plain("still there?"))
+	for try := 0; a.Status == 503 && strings.Contains(a.Body, "did not confirm") && try < 2; try++ {
+		a = g.Do(t, p.Plain("still there?"))
+	}
+	if a.Status != 200 || a.Err != nil {
 		t.Errorf("another request: got %d, %v, %q; want 200", a.Status, a.Err, a.Body)
 	}
 }
