@@ -25,9 +25,16 @@ var pages = []page{
 
 // tidied serves a path that there is not as the one that was meant, if there is
 // that: clients put slashes and /v1 together with their base URL, and so there
-// come to be two of them or none.
-func (s *Server) tidied(router http.Handler) http.HandlerFunc {
+// come to be two of them or none. Pages outside /v1 send the caller to themselves
+// without the last slash, for what they refer to goes by their own path.
+func (s *Server) tidied(router *httprouter.Router) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		bare := strings.TrimRight(r.URL.Path, "/")
+		if page, _, _ := router.Lookup(http.MethodGet, bare); page != nil && bare != r.URL.Path && !strings.HasPrefix(bare, "/v1") {
+			setRequestID(w, r, pathProtocol(r))
+			http.Redirect(w, r, bare, http.StatusPermanentRedirect)
+			return
+		}
 		path := tidy(r.URL.Path)
 		if path == r.URL.Path {
 			s.notFound(w, r)

@@ -29,6 +29,8 @@ func TestUntidyPaths(t *testing.T) {
 		{"POST", "/messages/count_tokens/", messages, 200, `"input_tokens"`},
 		{"GET", "/models", "", 200, `"m-openai"`},
 		{"GET", "/v1/models/", "", 200, `"m-openai"`},
+		{"GET", "/docs/", "", 200, `<!doctype html>`},
+		{"GET", "/health/", "", 200, `"status":"ok"`},
 		{"GET", "//v1/models/m-openai", "", 200, `"id":"m-openai"`},
 		{"GET", "/chat/completions", "", 405, `it takes OPTIONS, POST`},
 		{"POST", "/v1//messages/nonsense", "{}", 404, `"type":"not_found_error"`},
