@@ -39,8 +39,13 @@ const mostRecords = 10_000
 // the command records over HTTP.
 func (n *node) adminRecords(w http.ResponseWriter, r *http.Request) {
 	n.ask(w, r, func(ctx context.Context, q url.Values) (*logsink.Rows, error) {
-		f := logsink.Filter{RequestID: q.Get("request_id"), Attempts: q.Get("attempts") == "1" || q.Get("attempts") == "true"}
+		f := logsink.Filter{RequestID: q.Get("request_id")}
 		var err error
+		if attempts := q.Get("attempts"); attempts != "" {
+			if f.Attempts, err = strconv.ParseBool(attempts); err != nil {
+				return nil, errBadQuery("attempts", "must be 1 or 0")
+			}
+		}
 		if f.Since, err = moment(q.Get("since"), 0); err != nil {
 			return nil, err
 		}

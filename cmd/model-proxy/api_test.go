@@ -146,6 +146,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"GET", "/admin/records", "/admin/records?limit=5", adminKey, "", "200", nil},
 		{"GET", "/admin/records", "/admin/records?attempts=1&since=2h", adminKey, "", "200", nil},
 		{"GET", "/admin/records", "/admin/records?since=yesterday", adminKey, "", "400", nil},
+		{"GET", "/admin/records", "/admin/records?attempts=perhaps", adminKey, "", "400", nil},
 		{"GET", "/admin/records", "/admin/records?limit=0", adminKey, "", "400", nil},
 		{"GET", "/admin/records", "/admin/records?limit=10000", adminKey, "", "200", nil},
 		{"GET", "/admin/records", "/admin/records?limit=10001", adminKey, "", "400", nil},
@@ -202,11 +203,12 @@ func TestAdminAnswersAsTheCommandsPrint(t *testing.T) {
 	}
 	gatewaytest.Await(t, time.Minute, "three records", func() bool { return len(g.rows(t, "--attempts")) == 3 && len(g.rows(t)) == 3 })
 	for query, args := range map[string][]string{
-		"/admin/records?request_id=mine&limit=2":  {"records", "--request-id", "mine", "--limit", "2"},
-		"/admin/records?attempts=1":               {"records", "--attempts"},
-		"/admin/usage?by=provider,model&since=1h": {"usage", "--by", "provider,model", "--since", "1h"},
-		"/admin/usage": {"usage"},
-		"/admin/keys":  {"keys", "list", "--config", g.conf},
+		"/admin/records?request_id=mine&limit=2":    {"records", "--request-id", "mine", "--limit", "2"},
+		"/admin/records?attempts=1":                 {"records", "--attempts"},
+		"/admin/usage?by=client,client":             {"usage", "--by", "client"},
+		"/admin/usage?by=provider,model&since=1h":   {"usage", "--by", "provider,model", "--since", "1h"},
+		"/admin/usage":                              {"usage"},
+		"/admin/keys":                               {"keys", "list", "--config", g.conf},
 		"/admin/records?since=2030-01-01T00:00:00Z": {"records", "--request-id", "none"},
 	} {
 		printed := g.cmd(t, append(args, "--data", g.data, "--format", "json")...).want(t, exitOK).out
