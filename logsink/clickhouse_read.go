@@ -80,9 +80,9 @@ func (r *chReader) Records(ctx context.Context, f Filter) (*Rows, error) {
 }
 
 func (r *chReader) records(ctx context.Context, f Filter) (*Rows, error) {
-	table, columns, order := "requests", requestColumns, "job_id DESC"
+	table, columns, key, order := "requests", requestColumns, "job_id", "job_id DESC"
 	if f.Attempts {
-		table, columns, order = "attempts", attemptColumns, "job_id DESC, attempt DESC"
+		table, columns, key, order = "attempts", attemptColumns, "job_id, attempt", "job_id DESC, attempt DESC"
 	}
 	where, args := chSince(f.Since)
 	if f.RequestID != "" {
@@ -93,8 +93,8 @@ func (r *chReader) records(ctx context.Context, f Filter) (*Rows, error) {
 	}
 	// The newest are chosen by key, in whose order they are kept; only then come
 	// their other columns, and the bodies of just those.
-	chosen := fmt.Sprintf("FROM %s.%s WHERE %s ORDER BY %s LIMIT %d", r.db, table, where, order, f.Limit)
-	rows, err := r.query(ctx, fmt.Sprintf("SELECT * FROM (SELECT %s %s) ORDER BY time DESC, %s", strings.Join(names(columns), ", "), chosen, order), args...)
+	chosen := fmt.Sprintf("SELECT %s FROM %s.%s WHERE %s ORDER BY %s LIMIT %d", key, r.db, table, where, order, f.Limit)
+	rows, err := r.query(ctx, fmt.Sprintf("SELECT %s FROM %s.%s WHERE (%s) IN (%s) ORDER BY time DESC, %s", strings.Join(names(columns), ", "), r.db, table, key, chosen, order), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (r *chReader) records(ctx context.Context, f Filter) (*Rows, error) {
 	if err != nil || f.Attempts {
 		return all, err
 	}
-	bodies, err := r.bodies(ctx, "SELECT job_id "+chosen, args)
+	bodies, err := r.bodies(ctx, chosen, args)
 	if err != nil {
 		return nil, err
 	}
