@@ -61,10 +61,11 @@ func (c *Clock) run(over <-chan struct{}) {
 	}
 }
 
-// lateLocked is what the Clock lacks at a moment, if that is worth noting.
+// lateLocked is what the Clock lacks at a moment, if that is more than a busy
+// process's own scheduler makes of it: bounds have room for that.
 func (c *Clock) lateLocked(now time.Time) (lapse, bool) {
 	l := lapse{c.last.Add(askEvery), now}
-	return l, l.to.Sub(l.from) > askEvery/5
+	return l, l.to.Sub(l.from) > askEvery
 }
 
 // Since is Between that moment and now.
