@@ -17,7 +17,7 @@ func TestAbortedStreams(t *testing.T) {
 		aborted = 2000
 		atOnce  = 50
 	)
-	u := gatewaytest.NewUpstream(t, mock.Options{Fault: mock.Fault{Delay: 5 * time.Millisecond, Chunks: 100_000}})
+	u := gatewaytest.NewUpstream(t, mock.Options{Fault: mock.Fault{Delay: 20 * time.Millisecond, Chunks: 2000}})
 	g := gatewaytest.Run(t, u, gatewaytest.Setup{Env: []string{"RATE_LIMIT_REQUESTS_PER_MINUTE=1000000000", "RATE_LIMIT_TOKENS_PER_MINUTE=1000000000000"}})
 	abort := func(from, n int) {
 		var all sync.WaitGroup
