@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// rollupView fills a rollup from another table.
+// rollupView fills a rollup from another table, as rows come into that.
 type rollupView struct{ into, from, selects, groupBy string }
 
 // fill inserts what the view makes of one hour's rows. The hashes that tell a
@@ -23,7 +23,8 @@ func (v rollupView) ddl(db string) string {
 }
 
 // rollupTables are the sums. Those by client hold counters only: they have so
-// many keys that a digest for each would cost more than it saves. Digests stand
+// many keys that a digest for each would cost more than it saves (latencyTables
+// has their latencies). Digests stand
 // where few keys do, by model and provider, and with them the same counters, of
 // which there are fewer to add up.
 func rollupTables() []chTable {

@@ -32,12 +32,14 @@ type rollups struct {
 	histograms string // or else counted from these
 }
 
-// rollupsFor knows them by which of the two groups are wanted that few tables know.
-var rollupsFor = map[[2]bool]rollups{
-	{false, false}: {sums: "perf", digests: "perf"},
-	{true, false}:  {sums: "usage", histograms: "client_latency"},
-	{false, true}:  {sums: "keys", histograms: "keys"},
-	{true, true}:   {},
+// wanted says which of the two groups are asked for that not every rollup knows.
+type wanted struct{ client, key bool }
+
+var rollupsFor = map[wanted]rollups{
+	{}:                        {sums: "perf", digests: "perf"},
+	{client: true}:            {sums: "usage", histograms: "client_latency"},
+	{key: true}:               {sums: "keys", histograms: "keys"},
+	{client: true, key: true}: {},
 }
 
 // chUsage is a question for Usage.
@@ -48,9 +50,10 @@ type chUsage struct {
 	rollups
 }
 
+// newChUsage returns an error that wraps ErrQuery for a name that is no group.
 func newChUsage(by []string, from time.Time) (*chUsage, error) {
 	u := &chUsage{from: from, parts: spans(from, slices.Contains(by, "hour")),
-		rollups: rollupsFor[[2]bool{slices.Contains(by, "client"), slices.Contains(by, "key")}]}
+		rollups: rollupsFor[wanted{client: slices.Contains(by, "client"), key: slices.Contains(by, "key")}]}
 	if u.sums == "" {
 		u.parts = []span{{where: rowsSince(from)}}
 	}
