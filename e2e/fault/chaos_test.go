@@ -81,6 +81,7 @@ func breakThings(t *testing.T, c *gatewaytest.Cluster, link *gatewaytest.Link, r
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	var stopped *gatewaytest.Worker
+	var since time.Time // that it is
 	for round := range 20 {
 		<-tick.C
 		if stopped != nil && round%4 == 0 {
@@ -92,9 +93,13 @@ func breakThings(t *testing.T, c *gatewaytest.Cluster, link *gatewaytest.Link, r
 		case w.Ended():
 		case n < 4:
 			hurt = append(hurt, time.Now())
+			if w == stopped { // what it had not told by then it never tells
+				hurt = append(hurt, since)
+			}
 			w.Kill()
 			c.AddWorker(c.NATS.URL())
 		case n < 6 && stopped == nil:
+			since = time.Now()
 			w.Signal(syscall.SIGSTOP)
 			stopped = w
 		case n < 8:
