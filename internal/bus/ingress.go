@@ -159,7 +159,7 @@ func (i *Ingress) watch(ctx context.Context) {
 		i.excuse(absent.slept)
 		switch state {
 		case away:
-			i.peers.forgive(now)
+			i.forgive(now)
 		case cutOff:
 			i.abandon()
 		}
@@ -178,11 +178,24 @@ func (i *Ingress) excuse(slept time.Duration) {
 		return
 	}
 	i.peers.excuse(slept)
+	now := time.Now()
+	i.unconfirmed(func(c *Call) { c.lastFrame = earlier(c.lastFrame.Add(slept), now) })
+}
+
+// forgive restarts every clock: the silence was ours.
+func (i *Ingress) forgive(now time.Time) {
+	i.peers.forgive(now)
+	i.unconfirmed(func(c *Call) { c.lastFrame = now })
+}
+
+// unconfirmed calls f for each job of which the queue has said nothing yet. Its
+// call is locked.
+func (i *Ingress) unconfirmed(f func(c *Call)) {
 	i.calls.each(func(c *Call) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.place == placeQueued && !c.acked && c.run == 0 {
-			c.lastFrame = earlier(c.lastFrame.Add(slept), time.Now())
+			f(c)
 		}
 	})
 }

@@ -24,7 +24,6 @@ func (i *Ingress) sweep(now time.Time) {
 	i.gate.tick(i.peers.alive(now, ingressPrefix))
 	i.gate.ring()
 	probes := map[string][]byte{} // by worker: silent runs, each with the sequence wanted next
-	var late []*Call              // not confirmed by the queue in time
 	i.calls.each(func(c *Call) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -36,7 +35,7 @@ func (i *Ingress) sweep(now time.Time) {
 			}
 		case c.run == 0:
 			if c.place == placeQueued && !c.acked && now.Sub(c.lastFrame) > pubAckWithin {
-				late = append(late, c)
+				c.failLocked(notConfirmed())
 			}
 		case i.peers.state(c.worker).gone(now, c.committed):
 			c.lostLocked(errWorkerLost)
@@ -52,9 +51,6 @@ func (i *Ingress) sweep(now time.Time) {
 			probes[c.worker] = list
 		}
 	})
-	for _, c := range late {
-		c.unconfirmed()
-	}
 	for worker, list := range probes {
 		err := i.conn.nc.PublishRequest("C."+worker, i.prefix+probeToken+worker, list)
 		if err != nil {
@@ -63,16 +59,12 @@ func (i *Ingress) sweep(now time.Time) {
 	}
 }
 
-// unconfirmed ends a call of which the queue has said nothing. It may have the
-// job all the same: this is a failure of a request, not a refusal to take it.
-func (c *Call) unconfirmed() {
+// notConfirmed is how a call ends of which the queue has said nothing. It may have
+// the job all the same: this is a failure of a request, not a refusal to take it.
+func notConfirmed() *llm.Error {
 	e := llm.NewError(llm.Unavailable, "the queue did not confirm the request in time")
 	e.RetryAfter = time.Second
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.run == 0 && !c.acked {
-		c.failLocked(e)
-	}
+	return e
 }
 
 // abandon ends every call: the bus is away for so long that the workers have
