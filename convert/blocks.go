@@ -12,7 +12,7 @@ import (
 func isPart(k llm.BlockKind) bool { return k == llm.BlockText || k == llm.BlockRefusal }
 
 func isBlank(k llm.Block) bool {
-	return (k.Kind == llm.BlockText || k.Kind == llm.BlockRefusal) && blank(k.Text)
+	return isPart(k.Kind) && blank(k.Text)
 }
 
 // visible drops text of white space only, which Messages refuses.

@@ -23,21 +23,30 @@ func (r *chReader) percentiles(ctx context.Context, u *chUsage) (map[string][]an
 
 // estimated runs a query that ends in quantiles of latency and of ttft.
 func (r *chReader) estimated(ctx context.Context, u *chUsage, text string) (map[string][]any, error) {
+	var latency, ttft []float32
+	return r.percentilesOf(ctx, u, text, []any{&latency, &ttft}, func() []any {
+		return []any{known(latency[0]), known(latency[1]), known(latency[2]), known(ttft[0]), known(ttft[1])}
+	})
+}
+
+// percentilesOf runs a query for percentiles. Each of its rows is scanned into the
+// values of its groups and into what follows them, of which found makes the
+// percentiles.
+func (r *chReader) percentilesOf(ctx context.Context, u *chUsage, text string, into []any, found func() []any) (map[string][]any, error) {
 	rows, err := r.query(ctx, text)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	found := map[string][]any{}
+	all := map[string][]any{}
 	for rows.Next() {
 		key := make([]string, len(u.groups))
-		var latency, ttft []float32
-		if err := rows.Scan(append(pointers(key), &latency, &ttft)...); err != nil {
+		if err := rows.Scan(append(pointers(key), into...)...); err != nil {
 			return nil, err
 		}
-		found[strings.Join(key, "\x00")] = []any{known(latency[0]), known(latency[1]), known(latency[2]), known(ttft[0]), known(ttft[1])}
+		all[strings.Join(key, "\x00")] = found()
 	}
-	return found, rows.Err()
+	return all, rows.Err()
 }
 
 // fromDigests is the query for percentiles that merges digests.
@@ -71,26 +80,15 @@ func known(p float32) any {
 // counted computes percentiles from histograms: like SQLite's, the first value,
 // here bucket, that at least such a share does not exceed.
 func (r *chReader) counted(ctx context.Context, u *chUsage) (map[string][]any, error) {
-	rows, err := r.query(ctx, r.fromHistograms(u))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	found := map[string][]any{}
-	for rows.Next() {
-		key := make([]string, len(u.groups))
-		var latency, ttft []int16
-		var some bool
-		if err := rows.Scan(append(pointers(key), &latency, &ttft, &some)...); err != nil {
-			return nil, err
-		}
+	var latency, ttft []int16
+	var some bool
+	return r.percentilesOf(ctx, u, r.fromHistograms(u), []any{&latency, &ttft, &some}, func() []any {
 		p := []any{bucketMS(latency[0]), bucketMS(latency[1]), bucketMS(latency[2]), nil, nil}
 		if some {
 			p[3], p[4] = bucketMS(ttft[0]), bucketMS(ttft[1])
 		}
-		found[strings.Join(key, "\x00")] = p
-	}
-	return found, rows.Err()
+		return p
+	})
 }
 
 // fromHistograms is the query for the buckets of percentiles, and whether there

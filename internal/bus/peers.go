@@ -77,9 +77,6 @@ func (p *peers) noResponder(id string) {
 
 // excuse leaves a time out of everybody's silence: this process did not run.
 func (p *peers) excuse(slept time.Duration) {
-	if slept == 0 {
-		return
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
