@@ -17,16 +17,13 @@ const maxLoggedBody = 1 << 20
 
 // finish writes the request's record and lets go of everything it held.
 func (q *request) finish(outcome usage.Outcome, e *llm.Error) {
-	if q.w != nil {
-		q.disarm()
-	}
 	if q.end != nil {
 		q.grant.Settle(q.end.Usage.Prompt, q.end.Usage.Completion)
 	}
 	rec := q.record(outcome, e)
 	q.span.End(rec)
 	q.s.records.Add(usage.Entry{Kind: usage.KindRequest, Ingress: q.s.ID(), Request: rec})
-	if q.keepsBody() && (q.snap.Settings.LogBodies == "all" || outcome != usage.OK) {
+	if q.keepsBody && (q.snap.Settings.LogBodies == "all" || outcome != usage.OK) {
 		q.s.records.Add(usage.Entry{Kind: usage.KindBody, Ingress: q.s.ID(),
 			Body: &usage.Body{JobID: q.job.ID, Request: q.job.Body, Response: q.kept}})
 	}
@@ -36,10 +33,6 @@ func (q *request) finish(outcome usage.Outcome, e *llm.Error) {
 	}
 	q.call.Close()
 	q.release()
-}
-
-func (q *request) keepsBody() bool {
-	return q.snap.Settings.LogBodies == "all" || q.snap.Settings.LogBodies == "errors"
 }
 
 func (q *request) record(outcome usage.Outcome, e *llm.Error) *usage.Request {

@@ -23,13 +23,13 @@ const (
 	overslept      = 100 * time.Millisecond // a timer that is so late tells that the process was stopped
 	farewellWithin = time.Second            // how long a client may take what it is told when it seems gone
 	slowAfter      = 5 * time.Millisecond   // a write that takes longer finds the client behind
-	quickWrite     = 64 << 10               // a plain answer up to this size fits into the connection's buffers
 )
 
 // answer is what the client has got so far.
 type answer struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	flusher flusher
 
 	status    int  // 0 until the status line is out
 	began     bool // an answer byte is out: no other worker may answer any more
@@ -43,15 +43,21 @@ type answer struct {
 	armed     time.Time // when the write deadline was last set
 	warnings  string
 	end       *bus.End
-	kept      []byte // the answer's body, where LOG_BODIES asks for it
+	keepsBody bool   // LOG_BODIES asks for the answer's body
+	kept      []byte // it
 	clientErr error  // of the last write
 }
+
+// flusher is what every http.ResponseWriter of net/http is; ResponseController
+// finds it anew for each piece.
+type flusher interface{ FlushError() error }
 
 // relay writes the answer to the client until one side has had enough.
 func (q *request) relay(w http.ResponseWriter, r *http.Request) {
 	q.w, q.control = w, http.NewResponseController(w)
-	_ = q.control.SetWriteDeadline(time.Time{}) // write sets its own: answerWithin is for those who need no worker
-	q.wrote = q.read
+	q.flusher = w.(flusher)
+	q.wrote, q.keepsBody = q.read, q.snap.Settings.LogBodies == "all" || q.snap.Settings.LogBodies == "errors"
+	q.arm(q.read)
 	// One channel says that something has happened, what it was is looked up: a
 	// select over four costs more than all else there is to do for a chunk.
 	defer context.AfterFunc(r.Context(), q.call.Wake)()
@@ -98,13 +104,14 @@ func (q *request) pass() (done bool) {
 	if q.slow {
 		return false
 	}
-	began := time.Now()
+	began, last := time.Now(), false
 	for f, ok := q.call.NextData(); ok; f, ok = q.call.NextData() {
-		if q.call.Commit(f) {
-			q.put(f)
-		}
+		q.put(f, began)
+		last = f.Last
 	}
-	q.flush()
+	if !last { // else it goes with the answer's end
+		q.flush()
+	}
 	q.slow = q.wrote.Sub(began) > slowAfter
 	return q.clientErr == nil
 }
@@ -124,7 +131,7 @@ func (q *request) frame(f bus.Frame) (over bool) {
 		if !q.call.Commit(f) {
 			return false // its worker was lost meanwhile: another one answers
 		}
-		q.put(f)
+		q.put(f, time.Now())
 	}
 	if q.clientErr != nil {
 		q.leave(usage.ClientGone, q.clientErr)
@@ -140,6 +147,7 @@ func (q *request) frame(f bus.Frame) (over bool) {
 	if f.End.Refused != "" {
 		q.call.Close()
 		q.giveBack()
+		q.arm(time.Now())
 		q.refuse(q.w, &rejection{f.End.Err, string(f.End.Refused)})
 		return true
 	}
@@ -147,13 +155,12 @@ func (q *request) frame(f bus.Frame) (over bool) {
 		q.fail(f.End.Err)
 		return true
 	}
-	q.flush()
-	q.finish(usage.OK, nil)
+	q.finish(usage.OK, nil) // what is not flushed yet goes with the answer's end
 	return true
 }
 
 // put writes head and data.
-func (q *request) put(f bus.Frame) {
+func (q *request) put(f bus.Frame, now time.Time) {
 	if f.Head != nil && q.status == 0 {
 		q.head(f)
 	}
@@ -161,14 +168,14 @@ func (q *request) put(f bus.Frame) {
 	if len(f.Data) == 0 {
 		return
 	}
-	q.write(f.Data)
+	q.write(f.Data, now)
 	q.split = f.Split
 	q.chunks += int64(f.Events)
 	if f.Content && q.ttft == 0 {
 		q.flush()
 		q.ttft = time.Since(q.read)
 	}
-	if q.keepsBody() {
+	if q.keepsBody {
 		q.kept = append(q.kept, f.Data[:min(len(f.Data), maxLoggedBody-len(q.kept))]...)
 	}
 }
@@ -191,20 +198,25 @@ func (q *request) head(f bus.Frame) {
 }
 
 func streamHeaders(h http.Header) {
-	h["Content-Type"] = []string{"text/event-stream; charset=utf-8"}
-	h["Cache-Control"] = []string{"no-cache"}
-	h["X-Accel-Buffering"] = []string{"no"}
+	h["Content-Type"], h["Cache-Control"], h["X-Accel-Buffering"] = eventStream, noCache, noBuffering
 }
+
+// Header values that answers share; never changed.
+var (
+	eventStream = []string{"text/event-stream; charset=utf-8"}
+	noCache     = []string{"no-cache"}
+	noBuffering = []string{"no"}
+)
 
 // describe sets the headers that tell which way the request went.
 func (q *request) describe(h http.Header, head *bus.Head) {
 	state := q.call.State()
+	v := []string{strconv.Itoa(state.Attempts), strconv.FormatFloat(usage.MS(state.QueueTime), 'f', 3, 64), "", ""}
+	h["X-Model-Proxy-Attempts"], h["X-Model-Proxy-Queue-Ms"] = v[0:1:1], v[1:2:2]
 	if a := state.Attempt; a != nil {
-		h["X-Model-Proxy-Provider"] = []string{a.Provider}
-		h["X-Model-Proxy-Model"] = []string{a.UpstreamModel}
+		v[2], v[3] = a.Provider, a.UpstreamModel
+		h["X-Model-Proxy-Provider"], h["X-Model-Proxy-Model"] = v[2:3:3], v[3:4:4]
 	}
-	h["X-Model-Proxy-Attempts"] = []string{strconv.Itoa(state.Attempts)}
-	h["X-Model-Proxy-Queue-Ms"] = []string{strconv.FormatFloat(usage.MS(state.QueueTime), 'f', 3, 64)}
 	if head == nil {
 		q.describeConversion(h, state.Attempt)
 		return
@@ -239,25 +251,33 @@ func (q *request) keepAlive(now time.Time) {
 		q.status = http.StatusOK
 		q.w.WriteHeader(q.status)
 	}
-	q.write(convert.AppendKeepAlive(nil, q.protocol))
+	q.write(convert.AppendKeepAlive(nil, q.protocol), now)
 	q.flush()
 }
 
-func (q *request) write(data []byte) {
+func (q *request) write(data []byte, now time.Time) {
 	if q.clientErr != nil {
 		return
 	}
-	now := time.Now()
-	if (q.stream || len(data) > quickWrite) && now.Sub(q.armed) > keepAliveEvery {
-		q.armed = now
-		until := min(stalledAfter, q.job.Deadline.Sub(now)+lingerFor)
-		_ = q.control.SetWriteDeadline(now.Add(until)) // every net/http connection has deadlines
-	}
+	q.arm(now)
 	n, err := q.w.Write(data)
-	q.wrote = time.Now()
+	if !q.stream { // else flush looks at the clock
+		q.wrote = time.Now()
+	}
 	q.bytes += int64(n)
 	q.dirty = true
 	q.clientErr = err
+}
+
+// arm bounds what is written from now on, what net/http writes at the answer's end
+// included, unless it did so a moment ago.
+func (q *request) arm(now time.Time) {
+	if now.Sub(q.armed) <= keepAliveEvery {
+		return
+	}
+	q.armed = now
+	until := min(stalledAfter, q.job.Deadline.Sub(now)+lingerFor)
+	_ = q.control.SetWriteDeadline(now.Add(until)) // every net/http connection has deadlines
 }
 
 func (q *request) flush() {
@@ -265,7 +285,7 @@ func (q *request) flush() {
 		return
 	}
 	q.dirty = false
-	q.clientErr = q.control.Flush()
+	q.clientErr = q.flusher.FlushError()
 	q.wrote = time.Now() // a client that was slow to take it has not heard silence
 }
 
@@ -286,17 +306,18 @@ func (q *request) fail(e *llm.Error) {
 // the protocol's error event. It reports false where part of a plain answer, or
 // of an event, is out: only a broken connection tells then.
 func (q *request) tell(e *llm.Error) bool {
+	q.arm(time.Now())
 	switch {
 	case q.status == 0:
 		q.describe(q.w.Header(), nil)
 		q.status, q.bytes = writeError(q.w, q.protocol, e)
 	case q.stream && !q.split:
-		q.write(convert.AppendErrorEvent(nil, q.protocol, e, q.job.RequestID, q.chunks))
+		q.write(convert.AppendErrorEvent(nil, q.protocol, e, q.job.RequestID, q.chunks), time.Now())
 	default:
 		return false
 	}
 	if q.clientErr == nil {
-		q.clientErr = q.control.Flush()
+		q.clientErr = q.flusher.FlushError()
 	}
 	return true
 }
@@ -343,7 +364,6 @@ func (q *request) leave(outcome usage.Outcome, cause error) {
 	if q.status == 0 {
 		q.status = e.HTTPStatus(q.protocol)
 	}
-	q.disarm()
 	q.w, q.control = nil, nil
 	q.s.inFlight.Go(func() {
 		q.awaitEnd()
@@ -403,12 +423,5 @@ func (q *request) awaitEnd() {
 			patience.Reset(wait) // this process did not run: the word may lie here unread
 			due = time.Now().Add(wait)
 		}
-	}
-}
-
-// disarm takes the write deadline off a connection that goes on.
-func (q *request) disarm() {
-	if !q.armed.IsZero() && q.control != nil {
-		_ = q.control.SetWriteDeadline(time.Time{})
 	}
 }

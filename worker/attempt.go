@@ -10,6 +10,7 @@ import (
 	"model-proxy/internal/llm"
 	"model-proxy/internal/provider"
 	"model-proxy/internal/span"
+	"model-proxy/internal/usage"
 	"model-proxy/router"
 )
 
@@ -19,6 +20,10 @@ type attempt struct {
 	step   router.Step
 	began  time.Time
 	called bool // the upstream was
+
+	// Of its call, from start on.
+	rec     *usage.Attempt
+	request *usage.Request
 
 	x      *convert.Exchange
 	s      *convert.Stream // of an answer that comes as events
@@ -116,14 +121,11 @@ func (a *attempt) next(step router.Step) *attempt {
 	return &attempt{job: a.job, step: step, began: time.Now(), x: a.x, s: a.s, rest: a.rest || a.status < 300}
 }
 
-// header is what the upstream gets besides the key: what clients may pass on,
-// and what the provider's file adds.
+// header is what the upstream gets besides the key and what every call has: what
+// clients may pass on, and what the provider's file adds.
 func (a *attempt) header(in convert.Input) http.Header {
 	p := a.step.Route.Provider
-	h := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json"}}
-	if in.Stream {
-		h["Accept"] = []string{"text/event-stream"}
-	}
+	h := http.Header{}
 	same := in.Client == a.step.Protocol.Wire()
 	for name, values := range a.job.run.Header {
 		switch name {

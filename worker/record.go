@@ -13,12 +13,12 @@ import (
 
 // start reports that the upstream is about to be called at an address.
 func (a *attempt) start(url string) {
-	j, rec := a.job, a.record()
+	j, rec := a.job, a.newRecord()
 	j.open, j.attempts, a.called = a, a.step.Attempt, true
 	a.span = j.span.Attempt(span.Call{Record: rec, Endpoint: j.run.Endpoint, Vendor: a.step.Route.Provider.Vendor, ServedModel: a.step.LogicalModel,
 		URL: url, Stream: j.run.Stream, Body: a.x.Body(), RetryCause: j.cause, Began: a.began})
 	rec.Spend = a.spend(a.prompt(), true) // should the worker die before it can tell more
-	j.w.cfg.Records.Add(a.entry(usage.KindStarted, rec))
+	j.w.cfg.Records.Add(a.entry(usage.KindStarted))
 }
 
 // finish reports how the attempt ended. An attempt that convert refused was
@@ -29,7 +29,7 @@ func (a *attempt) finish(outcome usage.Outcome, f *failure, action router.Action
 		return
 	}
 	j.open = nil
-	rec := a.record()
+	rec := a.rec
 	rec.Outcome, rec.Action, rec.Status = outcome, string(action), a.status
 	rec.TTFTMS, rec.TotalMS = usage.MS(a.ttft), usage.MS(time.Since(a.began))
 	used, ok := a.used(outcome)
@@ -46,7 +46,7 @@ func (a *attempt) finish(outcome usage.Outcome, f *failure, action router.Action
 		}
 	}
 	a.span.End(rec, span.Answer{ID: a.x.ResponseID(), Model: a.x.ResponseModel(), Finish: a.x.FinishReason()})
-	j.w.cfg.Records.Add(a.entry(usage.KindFinished, rec))
+	j.w.cfg.Records.Add(a.entry(usage.KindFinished))
 	if outcome != usage.OK {
 		j.cause = rec.ErrorType
 		j.w.cfg.Log.Info("attempt failed", "request_id", j.run.RequestID, span.LogAttr(j.run.Trace), "attempt", rec.Attempt, "provider", rec.Provider,
@@ -54,15 +54,10 @@ func (a *attempt) finish(outcome usage.Outcome, f *failure, action router.Action
 	}
 }
 
-// entry is a line of LOG about the attempt. It also holds what is needed to
-// write the request's row, should the ingress die before it does.
-func (a *attempt) entry(kind usage.Kind, rec *usage.Attempt) usage.Entry {
-	j, r := a.job, a.job.run
-	req := requestOf(&r.Delivery)
-	req.Time, req.ServedModel, req.ConfigRevision, req.PriceVersion = rec.Time, a.step.LogicalModel, j.snap.Revision, j.snap.Prices.Version
-	req.Provider, req.UpstreamModel, req.RouteID, req.KeyFP = rec.Provider, rec.UpstreamModel, rec.RouteID, rec.KeyFP
-	req.Attempts, req.WorkerID = rec.Attempt, j.w.ID()
-	return usage.Entry{Kind: kind, Ingress: r.Ingress(), Left: time.Until(j.began.Add(r.TimeLeft)), Attempt: rec, Request: req}
+// entry is a line of LOG about the attempt as it stands.
+func (a *attempt) entry(kind usage.Kind) usage.Entry {
+	r := a.job.run
+	return usage.Entry{Kind: kind, Ingress: r.Ingress(), Left: time.Until(a.job.began.Add(r.TimeLeft)), Attempt: a.rec, Request: a.request}
 }
 
 // requestOf is what a job's envelope says of its request.
@@ -104,12 +99,18 @@ func (a *attempt) prompt() llm.Usage {
 	return llm.Usage{Prompt: convert.EstimateTokens(len(a.x.Body())), Source: llm.UsageEstimated}
 }
 
-// record holds what is known of an attempt from its start.
-func (a *attempt) record() *usage.Attempt {
-	r, route := a.job.run, a.step.Route
+// newRecord begins the attempt's record with what is known at its start, and with
+// what is needed to write the request's row, should the ingress die before it does.
+func (a *attempt) newRecord() *usage.Attempt {
+	j, r, route := a.job, a.job.run, a.step.Route
 	rec := &usage.Attempt{JobID: r.ID, Attempt: a.step.Attempt, Time: usage.At(a.began), RequestID: r.RequestID, Delivery: r.Number,
 		Provider: route.Provider.Name, UpstreamModel: route.Model, RouteID: route.ID, KeyFP: a.step.Key.Secret.Fingerprint(),
-		UpstreamProtocol: a.step.Protocol, WorkerID: a.job.w.ID()}
+		UpstreamProtocol: a.step.Protocol, WorkerID: j.w.ID()}
 	rec.UsageSource = llm.UsageNone
+	req := requestOf(&r.Delivery)
+	req.Time, req.ServedModel, req.ConfigRevision, req.PriceVersion = rec.Time, a.step.LogicalModel, j.snap.Revision, j.snap.Prices.Version
+	req.Provider, req.UpstreamModel, req.RouteID, req.KeyFP = rec.Provider, rec.UpstreamModel, rec.RouteID, rec.KeyFP
+	req.Attempts, req.WorkerID = rec.Attempt, rec.WorkerID
+	a.rec, a.request = rec, req
 	return rec
 }

@@ -43,7 +43,7 @@ func (a *attempt) plain(answer *provider.Answer) *failure {
 	if !a.job.run.Stream {
 		head.ContentLength = int64(len(out))
 	}
-	part := bus.Part{Head: head, Data: out, Content: true}
+	part := bus.Part{Head: head, Data: out, Given: true, Content: true}
 	if a.job.run.Stream {
 		part.Events = 1
 	}

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"container/list"
 	"encoding/binary"
 	"slices"
@@ -92,31 +93,47 @@ func (c *Call) Wait(pass func() (done bool)) {
 	c.turn.Lock()
 }
 
-// arrival is what a frame brought for the reader of its call.
-type arrival byte
-
-const (
-	nothing arrival = iota
-	data            // a piece of the answer, which may be passed on in the reader's place
-	news            // what the reader itself must see to
-)
-
-// arrived sees to what a near worker has handed over. It reports true if all of
-// it was passed on and nobody has a use for its memory any more. The worker's
-// goroutine holds no lock.
-func (c *Call) arrived(a arrival) (passed bool) {
-	if a == data && c.turn.TryLock() && c.passOn() {
-		return true
+// hand takes a frame from a near worker, on the worker's goroutine, which holds no
+// lock. While the reader waits the frame is passed on at once. What of its data
+// stays here is copied, unless given says that nobody changes it any more.
+func (c *Call) hand(f *Frame, given bool, now time.Time) {
+	if f.Data == nil || given && f.End != nil || !c.turn.TryLock() {
+		if !given {
+			f.Data = bytes.Clone(f.Data)
+		}
+		if c.take(f, now) {
+			c.Wake()
+		}
+		return
 	}
-	c.Wake() // whoever has the turn looks again
-	return false
+	f.borrowed = !given
+	over := f.End != nil
+	news := c.take(f, now)
+	if done := c.passOn(); news && (!done || over) {
+		c.Wake() // whoever has the turn looks again
+	}
 }
 
 // passOn reads in the reader's place. Who calls it has the turn, and has it no
 // longer, even if it panics: that is the worker's to deal with, not the reader's.
 func (c *Call) passOn() (done bool) {
 	defer c.turn.Unlock()
-	return c.pass()
+	if c.pass() {
+		return true
+	}
+	c.keep()
+	return false
+}
+
+// keep copies what is not passed on.
+func (c *Call) keep() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := c.taken; i < len(c.queue); i++ {
+		if f := &c.queue[i]; f.borrowed {
+			f.Data, f.borrowed = bytes.Clone(f.Data), false
+		}
+	}
 }
 
 // Ready is Wait for a select.
@@ -142,13 +159,14 @@ func (c *Call) Next() (f Frame, ok bool) {
 	return c.nextUnlock(), true
 }
 
-// NextData is Next for a frame without an end.
+// NextData is Next and Commit for a frame without an end.
 func (c *Call) NextData() (f Frame, ok bool) {
 	c.mu.Lock()
 	if len(c.queue) == 0 || c.queue[c.taken].End != nil {
 		c.mu.Unlock()
 		return Frame{}, false
 	}
+	c.committed = true
 	return c.nextUnlock(), true
 }
 
@@ -169,7 +187,7 @@ func (c *Call) nextUnlock() Frame {
 
 // takenLocked counts f as consumed. It reports whether credit is due for it.
 func (c *Call) takenLocked(f Frame) bool {
-	if f.run != c.run || f.End != nil { // made up here, or the last: nobody waits for credit
+	if f.run != c.run || f.End != nil || f.Last { // made up here, or the last: nobody waits for credit
 		return false
 	}
 	limit := f.seq + 1 + windowFrames
@@ -263,56 +281,71 @@ func (c *Call) finishLocked() {
 	c.moveLocked(placeOver)
 }
 
-// frame takes one message from a worker. It never blocks, and leaves it to the
-// caller to tell the reader.
-func (c *Call) frame(msg []byte) arrival {
+// receive takes a frame off the bus. It never blocks.
+func (c *Call) receive(msg []byte) {
 	run, seq, ok := frameIDs(msg)
 	if !ok {
-		return nothing
+		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.isNextLocked(run, seq, msg[0]) {
-		return nothing
+	if !c.isNextLocked(run, seq, msg[0]&partAccepted != 0, time.Now()) {
+		return
 	}
 	f, err := parseFrame(msg)
 	if err != nil {
 		c.failLocked(llm.NewError(llm.BadGateway, "an answer could not be understood on its way").Because(err))
 		c.in.control(c.worker, c.run, []byte{ctlCancel})
-		return nothing
+		return
 	}
+	if c.takeLocked(&f) {
+		c.Wake()
+	}
+}
+
+// take takes a frame that was handed over. It reports whether that is of concern
+// to the reader.
+func (c *Call) take(f *Frame, now time.Time) (news bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.isNextLocked(f.run, f.seq, f.Accepted, now) && c.takeLocked(f)
+}
+
+// takeLocked takes the frame that was wanted next, and reports whether that is of
+// concern to the reader.
+func (c *Call) takeLocked(f *Frame) (news bool) {
 	c.next++
 	if f.End != nil && f.End.Again && c.again.IsZero() {
 		c.in.done(c.worker, c.run)
 		c.gone = append(c.gone, c.run)
 		c.run, c.again, c.attempts = 0, c.lastFrame.Add(againAfter), f.End.Attempts
 		c.moveLocked(placeAside)
-		return nothing
+		return false
 	}
-	c.noteLocked(&f)
-	came := nothing
-	if f.Head != nil || f.Data != nil {
-		came = data
-	}
-	if f.End != nil {
-		came = news
-	}
-	if came != nothing {
-		c.queue = append(c.queue, f)
-	}
+	c.noteLocked(f)
 	if f.Accepted && c.cancelled { // it was taken too late to be stopped before
 		c.in.control(c.worker, c.run, []byte{ctlCancel})
-		came = news
+		news = true
 	}
-	return came
+	if f.Head == nil && f.Data == nil && f.End == nil {
+		return news
+	}
+	if f.borrowed && f.End != nil { // the data can be passed on, the end is the reader's
+		end := Frame{run: f.run, seq: f.seq, End: f.End}
+		f.End, f.Last = nil, true
+		c.queue = append(c.queue, *f, end)
+		return true
+	}
+	c.queue = append(c.queue, *f)
+	return true
 }
 
 // isNextLocked reports whether a frame is the one that is wanted next of the
 // run that may answer. Other runs are cancelled, and frames that are missing
 // asked for.
-func (c *Call) isNextLocked(run, seq uint32, parts byte) bool {
+func (c *Call) isNextLocked(run, seq uint32, accepted bool, now time.Time) bool {
 	if c.run == 0 && !c.finished && !slices.Contains(c.gone, run) {
-		if parts&partAccepted == 0 { // the acceptance was lost, with our connection perhaps
+		if !accepted { // the acceptance was lost, with our connection perhaps
 			c.in.wantAll(c.token, run)
 			return false
 		}
@@ -322,7 +355,7 @@ func (c *Call) isNextLocked(run, seq uint32, parts byte) bool {
 		c.in.refuse(c.token, run)
 		return false
 	}
-	c.lastFrame = time.Now()
+	c.lastFrame = now
 	if seq > c.next {
 		c.wantLocked()
 	}

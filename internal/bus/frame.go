@@ -83,10 +83,12 @@ const (
 	RefusedBus    Refusal = "bus" // it cannot be reached
 )
 
-// Frame is one message of an answer, decoded. Data points into the message.
+// Frame is one message of an answer, decoded. Data points into the message, or
+// is what a near worker has handed over.
 type Frame struct {
 	run, seq uint32
-	size     int
+	size     int  // bytes that it takes of the credit window
+	borrowed bool // Data is a near worker's
 
 	Accepted bool
 	WorkerID string   // with Accepted
@@ -97,6 +99,7 @@ type Frame struct {
 	Events   int  // number of events in Data
 	Content  bool // Data holds the first content
 	Split    bool // the event at Data's end goes on in the next frame
+	Last     bool // the job's end is here, in the next frame
 }
 
 func (a *Attempt) append(dst []byte) []byte {
@@ -184,10 +187,43 @@ func appendSection(dst []byte, put func([]byte) []byte) []byte {
 	return append(dst, body...)
 }
 
-func appendFrameHeader(dst []byte, parts byte, run, seq uint32) []byte {
-	dst = append(dst, parts|frameMark)
-	dst = binary.BigEndian.AppendUint32(dst, run)
-	return binary.BigEndian.AppendUint32(dst, seq)
+// parts are the bits of what f holds.
+func (f *Frame) parts() byte {
+	parts := frameMark
+	for _, p := range [...]struct {
+		bit byte
+		has bool
+	}{{partAccepted, f.Accepted}, {partAttempt, f.Attempt != nil}, {partHead, f.Head != nil}, {partEnd, f.End != nil},
+		{partData, f.Data != nil}, {flagSplit, f.Split}, {flagContent, f.Content}} {
+		if p.has {
+			parts |= p.bit
+		}
+	}
+	return parts
+}
+
+// append encodes f.
+func (f *Frame) append(dst []byte) []byte {
+	dst = append(dst, f.parts())
+	dst = binary.BigEndian.AppendUint32(dst, f.run)
+	dst = binary.BigEndian.AppendUint32(dst, f.seq)
+	if f.Accepted {
+		dst = appendString(dst, f.WorkerID)
+	}
+	if f.Attempt != nil {
+		dst = appendSection(dst, f.Attempt.append)
+	}
+	if f.Head != nil {
+		dst = appendSection(dst, f.Head.append)
+	}
+	if f.End != nil {
+		dst = appendSection(dst, f.End.append)
+	}
+	if f.Data != nil {
+		dst = appendInt(dst, int64(f.Events))
+		dst = append(dst, f.Data...)
+	}
+	return dst
 }
 
 // frameIDs reads only whose frame it is; ok is false for anything else.

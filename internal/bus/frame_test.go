@@ -23,9 +23,9 @@ var (
 )
 
 // encode writes a frame as a run does.
-func encode(p Part, flags byte) []byte {
-	r := &Run{id: 77, seq: 5}
-	return r.encodeLocked(p, flags)
+func encode(p Part, split bool) []byte {
+	f := Frame{run: 77, seq: 5, Head: p.Head, End: p.End, Data: p.Data, Events: p.Events, Content: p.Content, Split: split}
+	return f.append(nil)
 }
 
 func TestFramesTravel(t *testing.T) {
@@ -38,7 +38,7 @@ func TestFramesTravel(t *testing.T) {
 		"data alone":       {Data: []byte("x"), Events: 9},
 		"a head and bytes": {Head: &fullHead, Data: []byte{}},
 	} {
-		got, err := parseFrame(encode(p, flagSplit))
+		got, err := parseFrame(encode(p, true))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -54,9 +54,8 @@ func TestFramesTravel(t *testing.T) {
 }
 
 func TestAcceptedTravels(t *testing.T) {
-	msg := appendString(appendFrameHeader(nil, partAccepted|partAttempt, 1, 0), "w-1")
-	msg = appendSection(msg, fullAttempt.append)
-	f, err := parseFrame(msg)
+	sent := Frame{run: 1, Accepted: true, WorkerID: "w-1", Attempt: &fullAttempt}
+	f, err := parseFrame(sent.append(nil))
 	if err != nil || !f.Accepted || f.WorkerID != "w-1" || *f.Attempt != fullAttempt {
 		t.Errorf("got %+v with %+v, %v", f, f.Attempt, err)
 	}
@@ -65,7 +64,7 @@ func TestAcceptedTravels(t *testing.T) {
 // Whatever arrives is a frame or an error, never a panic, and every cut of a
 // frame with several parts is an error or shorter data.
 func FuzzParseFrame(f *testing.F) {
-	f.Add(encode(Part{Head: &fullHead, Data: []byte("data: {}\n\n"), Events: 1, End: &fullEnd}, 0))
+	f.Add(encode(Part{Head: &fullHead, Data: []byte("data: {}\n\n"), Events: 1, End: &fullEnd}, false))
 	f.Add([]byte(`{"stream":"REQ","seq":1}`))
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		got, err := parseFrame(msg)
@@ -121,5 +120,17 @@ func TestDeliveriesStandInTheReplySubject(t *testing.T) {
 		if got := r.deliveries(); got != want {
 			t.Errorf("%s: got %d, want %d", reply, got, want)
 		}
+	}
+}
+
+// A frame that came before is not wanted: the reader can go on all the same.
+func TestUnwantedFrameLeavesTheReaderItsTurn(t *testing.T) {
+	c := &Call{run: 5, next: 3, ready: make(chan struct{}, 1), pass: func() bool { return true }} // its reader waits
+	c.hand(&Frame{run: 5, seq: 2, Data: []byte("x")}, false, time.Now())
+	if !c.turn.TryLock() {
+		t.Error("the reader cannot go on")
+	}
+	if len(c.queue) > 0 {
+		t.Errorf("%d frames taken, want none", len(c.queue))
 	}
 }

@@ -287,22 +287,13 @@ func (i *Ingress) unbundle(data []byte) {
 	}
 }
 
-// frameReceived hands a frame off the bus to its call.
+// frameReceived hands a frame off the bus to its call, nil if there is none any more.
 func (i *Ingress) frameReceived(c *Call, token string, msg []byte) {
-	if i.frame(c, token, msg) != nothing {
-		c.Wake()
-	}
-}
-
-// frame hands a frame to its call, nil if there is none any more.
-func (i *Ingress) frame(c *Call, token string, msg []byte) arrival {
 	if c != nil {
-		return c.frame(msg)
-	}
-	if run, _, ok := frameIDs(msg); ok {
+		c.receive(msg)
+	} else if run, _, ok := frameIDs(msg); ok {
 		i.refuse(token, run)
 	}
-	return nothing
 }
 
 func (i *Ingress) askedToRun(c *Call, m *nats.Msg) {

@@ -36,7 +36,6 @@ type Run struct {
 	ctx context.Context
 	end context.CancelCauseFunc
 
-	spare   []byte       // of a frame that a near ingress has done with; the handler's
 	handing atomic.Int64 // since when a near ingress has a frame in hand, in Unix ns; 0 while none has
 
 	wake  chan struct{} // capacity 1; credit, a grant or a part has come; never closed
@@ -89,22 +88,7 @@ func (r *Run) deliveries() int {
 // if there is none), and takes the job out of the queue. A death between the
 // two makes the queue deliver again.
 func (r *Run) Accept(a *Attempt) {
-	parts := partAccepted
-	if a != nil {
-		parts |= partAttempt
-	}
-	if r.at != nil {
-		r.spare = (*bufferPool.Get().(*[]byte))[:0]
-	}
-	r.mu.Lock()
-	buf := appendFrameHeader(r.buffer(sectionSize), parts, r.id, r.seq)
-	buf = appendString(buf, r.w.id)
-	if a != nil {
-		buf = appendSection(buf, a.append)
-	}
-	h := r.noteLocked(buf, canWait)
-	r.mu.Unlock()
-	r.handed(h)
+	r.note(Frame{Accepted: true, WorkerID: r.w.id, Attempt: a}, canWait)
 	r.w.out.send(canWait, message{r.msg.Reply, ackWord})
 }
 
@@ -112,10 +96,7 @@ func (r *Run) Accept(a *Attempt) {
 // before Attempt returns, unless it is away: should the worker die in the call,
 // the ingress knows of both.
 func (r *Run) Attempt(a *Attempt) {
-	r.mu.Lock()
-	h := r.noteLocked(appendSection(appendFrameHeader(r.buffer(sectionSize), partAttempt, r.id, r.seq), a.append), atOnce)
-	r.mu.Unlock()
-	r.handed(h)
+	r.note(Frame{Attempt: a}, atOnce)
 	if r.at == nil {
 		_ = r.w.conn.nc.FlushTimeout(knownWithin) // the call is made in any case
 	}
@@ -127,7 +108,8 @@ const knownWithin = 50 * time.Millisecond
 // Part is what one Send carries; every field may be left out.
 type Part struct {
 	Head    *Head
-	Data    []byte // whole events, or a piece of a plain answer; copied
+	Data    []byte // whole events, or a piece of a plain answer
+	Given   bool   // Data is never changed any more; else what is needed of it is copied
 	Events  int    // number of events in Data
 	Content bool   // Data holds the first content
 	End     *End   // the job is over
@@ -139,12 +121,12 @@ type Part struct {
 func (r *Run) Send(p Part) error {
 	var err error
 	for err == nil && len(p.Data) > maxFrame {
-		first := Part{Head: p.Head, Data: p.Data[:maxFrame], Content: p.Content}
-		err = r.frame(first, flagSplit)
+		first := Part{Head: p.Head, Data: p.Data[:maxFrame], Given: p.Given, Content: p.Content}
+		err = r.send(first, true)
 		p.Head, p.Data, p.Content = nil, p.Data[maxFrame:], false
 	}
 	if err == nil && (p.Head != nil || len(p.Data) > 0 || p.End == nil) {
-		err = r.frame(p, 0)
+		err = r.send(p, false)
 		if err == nil {
 			return nil
 		}
@@ -156,15 +138,12 @@ func (r *Run) Send(p Part) error {
 		p = Part{End: p.End}
 	}
 	r.mu.Lock()
-	h := r.putLocked(r.encodeLocked(p, 0), canWait)
-	r.over = true
-	r.mu.Unlock()
-	r.handed(h)
+	r.sendUnlock(p, false, canWait)
 	return err
 }
 
-// frame waits for credit and sends one frame.
-func (r *Run) frame(p Part, flags byte) error {
+// send waits for credit and sends one frame.
+func (r *Run) send(p Part, split bool) error {
 	r.mu.Lock()
 	if r.behindLocked(len(p.Data)) {
 		r.awaitCreditLocked(len(p.Data))
@@ -177,10 +156,7 @@ func (r *Run) frame(p Part, flags byte) error {
 	if p.Head != nil { // the client has nothing yet
 		u = atOnce
 	}
-	h := r.putLocked(r.encodeLocked(p, flags), u)
-	r.over = p.End != nil
-	r.mu.Unlock()
-	r.handed(h)
+	r.sendUnlock(p, split, u)
 	return nil
 }
 
@@ -203,74 +179,41 @@ func (r *Run) awaitCreditLocked(n int) {
 	}
 }
 
-func (r *Run) encodeLocked(p Part, flags byte) []byte {
-	parts := flags
-	if p.Head != nil {
-		parts |= partHead
-	}
-	if p.End != nil {
-		parts |= partEnd
-	}
-	if p.Data != nil {
-		parts |= partData
-	}
-	if p.Content {
-		parts |= flagContent
-	}
-	size := len(p.Data)
-	if p.Head != nil {
-		size += sectionSize
-	}
-	if p.End != nil {
-		size += sectionSize
-	}
-	var buf []byte
-	if r.at != nil && p.End != nil { // it stays with the ingress
-		buf = fitting(size)
-	} else {
-		buf = r.buffer(size)
-	}
-	buf = appendFrameHeader(buf, parts, r.id, r.seq)
-	if p.Head != nil {
-		buf = appendSection(buf, p.Head.append)
-	}
-	if p.End != nil {
-		buf = appendSection(buf, p.End.append)
-	}
-	if p.Data != nil {
-		buf = appendInt(buf, int64(p.Events))
-		buf = append(buf, p.Data...)
-	}
-	return buf
+// sendUnlock sends a frame of the answer, and lets go of the lock.
+func (r *Run) sendUnlock(p Part, split bool, u urgency) {
+	r.over = r.over || p.End != nil
+	f := Frame{Head: p.Head, End: p.End, Data: p.Data, Events: p.Events, Content: p.Content, Split: split}
+	f.size = frameHeader + len(p.Data)
+	r.frameUnlock(&f, p.Given, u)
 }
 
-// putLocked sends a frame of the answer and keeps it until credit covers it. What
-// it returns goes to handed once the lock is let go of.
-func (r *Run) putLocked(buf []byte, u urgency) handover {
-	return r.sendLocked(kept{r.seq, buf, len(buf)}, u)
-}
-
-// noteLocked is putLocked for a frame that the ingress reads by itself. It waits
-// for no client and gets no credit, so it takes nothing of the window.
-func (r *Run) noteLocked(buf []byte, u urgency) handover {
+// note sends a frame that the ingress reads by itself. It waits for no client and
+// gets no credit, so it takes nothing of the window.
+func (r *Run) note(f Frame, u urgency) {
+	r.mu.Lock()
 	r.limit++
-	return r.sendLocked(kept{r.seq, buf, 0}, u)
+	r.frameUnlock(&f, true, u)
 }
 
-func (r *Run) sendLocked(k kept, u urgency) handover {
-	buf := k.buf
-	if r.at != nil {
-		k.buf = nil
-	}
-	r.kept = append(r.kept, k)
-	r.bytes += k.window
+// frameUnlock sends the next frame, keeps it until credit covers it, and lets go
+// of the lock. given says that nobody changes the frame's data any more.
+func (r *Run) frameUnlock(f *Frame, given bool, u urgency) {
+	now := time.Now()
+	f.run, f.seq = r.id, r.seq
+	k := kept{seq: r.seq, window: f.size}
 	r.seq++
-	r.sent = time.Now()
+	r.bytes += k.window
+	r.sent = now
 	if r.at != nil {
-		return handover{buf, r.at.frame(r.to, r.reply[len(r.at.prefix):], buf), r.sent}
+		r.kept = append(r.kept, k)
+		r.mu.Unlock()
+		r.hand(f, given, now)
+		return
 	}
-	r.w.out.send(u, message{r.reply, buf})
-	return handover{}
+	k.buf = f.append((*bufferPool.Get().(*[]byte))[:0])
+	r.kept = append(r.kept, k)
+	r.w.out.send(u, message{r.reply, k.buf})
+	r.mu.Unlock()
 }
 
 // credit takes a new limit and lets go of what the client has.
@@ -414,37 +357,8 @@ func (r *Run) Fetch() error {
 // Frames live in buffers that go round: one is free again once credit covers it.
 var bufferPool = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
 
-// sectionSize is about what the head, the end or an attempt takes in a frame.
-const sectionSize = 128
-
-// buffer is for a frame of about so many bytes. A near ingress keeps the frame,
-// unless it has passed it on before the handler goes on.
-func (r *Run) buffer(size int) []byte {
-	if r.at == nil {
-		return (*bufferPool.Get().(*[]byte))[:0]
-	}
-	if b := r.spare; b != nil {
-		r.spare = nil
-		return b
-	}
-	return fitting(size)
-}
-
-// fitting is a new buffer for about so many bytes.
-func fitting(size int) []byte { return make([]byte, 0, frameHeader+8+size) }
-
 func freeBuffer(b []byte) {
 	if b != nil && cap(b) <= 2*maxFrame {
 		bufferPool.Put(&b)
-	}
-}
-
-// maxSpare is the capacity above which a run does not hold on to a buffer.
-const maxSpare = 32 << 10
-
-// reuse keeps a buffer that a near ingress has done with.
-func (r *Run) reuse(b []byte) {
-	if cap(b) <= maxSpare {
-		r.spare = b[:0]
 	}
 }

@@ -39,29 +39,17 @@ func (s *stalls) begin() (end func()) {
 	return func() { s.now.Add(-1) }
 }
 
-// handover is a frame that a near ingress was handed, what came of it, and when.
-type handover struct {
-	frame []byte // nil if the ingress is not near
-	came  arrival
-	at    time.Time
-}
-
-// handed lets the ingress see to a frame, which may write to the client. The
-// caller holds no lock.
-func (r *Run) handed(h handover) {
-	if h.frame == nil {
+// hand gives a near ingress a frame, of which that may write to the client
+// meanwhile. The caller holds no lock.
+func (r *Run) hand(f *Frame, given bool, now time.Time) {
+	if r.to == nil {
+		r.at.refuse(r.reply[len(r.at.prefix):], r.id)
 		return
 	}
-	if h.came == nothing { // it was read, or is not wanted
-		r.reuse(h.frame)
-		return
-	}
-	r.handing.Store(h.at.UnixNano())
-	if r.to.arrived(h.came) {
-		r.reuse(h.frame)
-	}
+	r.handing.Store(now.UnixNano())
+	r.to.hand(f, given, now)
 	r.handing.Store(0)
-	if h.came == data && time.Since(h.at) > stallAfter {
+	if f.Data != nil && time.Since(now) > stallAfter {
 		r.w.stalls.total.Add(1)
 	}
 }

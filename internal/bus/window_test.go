@@ -58,6 +58,58 @@ func largestFrameFitsAfterWhatIsNotCredited(t *testing.T, g *gateway) {
 	}
 }
 
+// A worker sends all pieces of an answer from the same memory, whether they are
+// passed on at once, kept because the reader would not have them yet, or kept
+// because it was busy.
+func TestWhatWasSentMayBeChanged(t *testing.T) { nearAndApart(t, whatWasSentMayBeChanged) }
+
+func whatWasSentMayBeChanged(t *testing.T, g *gateway) {
+	const pieces = 500
+	var want bytes.Buffer
+	for n := range pieces {
+		fmt.Fprintf(&want, "%08d", n)
+	}
+	g.worker(1, func(r *bus.Run) {
+		r.Accept(nil)
+		buf := make([]byte, 8)
+		for n := range pieces {
+			p := bus.Part{Data: fmt.Appendf(buf[:0], "%08d", n), Events: 1}
+			if n == pieces-1 {
+				p.End = &bus.End{}
+			}
+			if err := r.Send(p); err != nil {
+				t.Error(err)
+			}
+			copy(buf, "reused!!")
+		}
+	})
+	c := g.submit([]byte("{}"))
+	defer c.Close()
+	var got []byte
+	passes := 0
+	pass := func() bool {
+		if passes++; passes%3 == 0 {
+			return false
+		}
+		for f, ok := c.NextData(); ok; f, ok = c.NextData() {
+			got = append(got, f.Data...)
+		}
+		return true
+	}
+	for over := false; !over; {
+		f, ok := c.Next()
+		if !ok {
+			c.Wait(pass)
+			continue
+		}
+		got = append(got, f.Data...)
+		over = f.End != nil
+	}
+	if !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("got %d bytes, want %d: %.200s", len(got), want.Len(), got)
+	}
+}
+
 // A client that hangs up before the queue has said that it has the job leaves
 // nothing there for a worker to begin.
 func TestCancelBeforeTheQueueAnswers(t *testing.T) {

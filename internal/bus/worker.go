@@ -233,9 +233,8 @@ func (w *Worker) decline(m *nats.Msg, cause error) {
 	w.cfg.Log.Error("a job cannot be read", "error", cause)
 	if d, err := parseDelivery(m); errors.Is(err, ErrVersion) && d.reply != "" {
 		e := llm.NewError(llm.Unavailable, "the gateway's parts are of different versions: "+err.Error())
-		buf := appendFrameHeader(nil, partAccepted|partEnd, rand.Uint32(), 0)
-		buf = appendString(buf, w.id)
-		w.publish(d.reply, appendSection(buf, (&End{Err: e, Attempts: d.Attempts}).append))
+		f := Frame{run: rand.Uint32(), Accepted: true, WorkerID: w.id, End: &End{Err: e, Attempts: d.Attempts}}
+		w.publish(d.reply, f.append(nil))
 	}
 	w.publish(m.Reply, []byte("+TERM"))
 }
@@ -252,7 +251,6 @@ func (w *Worker) serve(r *Run) {
 		return
 	}
 	w.cfg.Handle(r)
-	freeBuffer(r.spare)
 	r.mu.Lock()
 	over := r.over
 	r.mu.Unlock()

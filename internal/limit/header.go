@@ -34,7 +34,6 @@ func (l Level) header(h http.Header, limit, remaining, reset string) {
 	if l.Limit <= 0 {
 		return
 	}
-	h[limit] = []string{strconv.FormatInt(l.Limit, 10)}
-	h[remaining] = []string{strconv.FormatInt(l.Remaining, 10)}
-	h[reset] = []string{max(0, l.Reset).Round(10 * time.Millisecond).String()}
+	v := []string{strconv.FormatInt(l.Limit, 10), strconv.FormatInt(l.Remaining, 10), max(0, l.Reset).Round(10 * time.Millisecond).String()}
+	h[limit], h[remaining], h[reset] = v[0:1:1], v[1:2:2], v[2:3:3]
 }
