@@ -177,7 +177,7 @@ func (n *node) startWorkers(ctx context.Context, count int) error {
 			return err
 		}
 		id := bus.NewWorkerID()
-		if err := n.startRecords(ctx, conn, id); err != nil {
+		if err := n.startRecords(ctx, id); err != nil {
 			return err
 		}
 		w, err := worker.New(worker.Config{ID: id, Replicas: n.bus.Replicas, Conn: conn, Snapshot: n.source.Current, Keys: keys, Upstream: upstream, Records: n.records,
@@ -205,10 +205,16 @@ func allPools(s *config.Snapshot) []string {
 }
 
 // startRecords starts the process's way to LOG, under the id of its first role:
-// one for all roles, since each message costs LOG a write to disk.
-func (n *node) startRecords(ctx context.Context, conn *bus.Conn, id string) error {
+// one for all roles, since each message costs LOG a write to disk. Its messages
+// are large; on a connection of their own no job waits behind one, and the server
+// need not fit its buffers now to these and now to those.
+func (n *node) startRecords(ctx context.Context, id string) error {
 	if n.records != nil {
 		return nil
+	}
+	conn, err := n.connect(ctx, "records")
+	if err != nil {
+		return err
 	}
 	spool, err := usage.OpenSpool(filepath.Join(n.flags.data, "spool"), n.env.Vars.SpoolMaxBytes)
 	if err != nil {
@@ -233,7 +239,7 @@ func (n *node) startIngress(ctx context.Context) (net.Addr, error) {
 		return nil, err
 	}
 	id := bus.NewIngressID()
-	if err := n.startRecords(ctx, conn, id); err != nil {
+	if err := n.startRecords(ctx, id); err != nil {
 		return nil, err
 	}
 	pages, err := n.pages()

@@ -68,6 +68,7 @@ type Packer struct {
 	mu      sync.Mutex     // guards the rest
 	buf     []byte         // the pack: header and records
 	usual   int            // bytes that the last pack came to
+	spare   []byte         // of a pack that LOG has
 	packed  []place        // the records in buf
 	starts  map[string]int // place in packed of each job's newest start
 	live    int            // records in packed, not superseded
@@ -174,8 +175,21 @@ func (p *Packer) add(e *Entry) {
 }
 
 func (p *Packer) beginLocked() {
-	p.buf = appendHeader(make([]byte, 0, max(packRoom, p.usual+p.usual/8)), p.process)
+	room := p.spare
+	if p.spare = nil; cap(room) < p.usual {
+		room = make([]byte, 0, max(packRoom, p.usual+p.usual/8))
+	}
+	p.buf = appendHeader(room, p.process)
 	p.age.Reset(packAge)
+}
+
+// reuse keeps the memory of a message that LOG has.
+func (p *Packer) reuse(data []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if cap(data) > cap(p.spare) {
+		p.spare = data[:0]
+	}
 }
 
 // supersedeLocked marks the start of attempt a if it still waits in the pack.

@@ -20,8 +20,8 @@ const (
 type Publisher interface {
 	// Publish hands a message over without waiting for LOG and returns how to
 	// wait. An error means that it was not sent, for example because there is
-	// no connection. data must not be changed afterwards. LOG drops a message
-	// whose id it has seen.
+	// no connection. data is not changed before LOG has confirmed that it has
+	// it. LOG drops a message whose id it has seen.
 	Publish(id string, data []byte) (Ack, error)
 }
 
@@ -125,6 +125,7 @@ func (p *Packer) confirm(flights <-chan flight) {
 		err := f.wait()
 		if err == nil {
 			p.pending.Add(-int64(f.records))
+			p.reuse(f.data)
 		} else {
 			p.lost(err)
 			p.mu.Lock()

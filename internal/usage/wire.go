@@ -20,6 +20,10 @@ import (
 // what a Spend has in no column.
 const version = 2
 
+// usualEntry is about what an entry takes, in bytes, so that thousands are not
+// copied again and again as they grow more.
+const usualEntry = 320
+
 // maxText bounds each text of a record that is too large to be sent whole.
 const maxText = 1024
 
@@ -63,7 +67,7 @@ func Decode(data []byte) ([]Entry, error) {
 	w := wire{mode: reading, version: data[0], buf: data, text: string(data), off: 1}
 	var process string
 	str(&w, &process)
-	var entries []Entry
+	entries := make([]Entry, 0, len(data)/usualEntry+1)
 	for w.err == nil && w.off < len(w.buf) {
 		entries = append(entries, Entry{Process: process})
 		e := &entries[len(entries)-1]
@@ -81,8 +85,7 @@ func Decode(data []byte) ([]Entry, error) {
 // Encode writes a message of process that holds entries; their own Process is
 // not used. Packer does the same piece by piece.
 func Encode(process string, entries ...Entry) []byte {
-	const usual = 320 // bytes of an entry, so that a batch of thousands is not copied again and again
-	data := appendHeader(make([]byte, 0, usual*len(entries)), process)
+	data := appendHeader(make([]byte, 0, usualEntry*len(entries)), process)
 	for i := range entries {
 		data = appendEntry(data, &entries[i])
 	}
