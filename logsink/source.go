@@ -61,19 +61,39 @@ func FromConsumer(js jetstream.JetStream, c jetstream.Consumer) Source {
 	return &consumer{js.Conn(), c}
 }
 
-func (c *consumer) Fetch(_ context.Context, limit int, wait time.Duration) ([]Message, error) {
-	fetched, err := c.consumer.Fetch(limit, jetstream.FetchMaxWait(wait))
-	if err != nil {
-		return nil, fmt.Errorf("fetch from log: %w", err)
+// Fetch waits for one message, and then lets the others come together: each on its
+// own would wake half a dozen goroutines on its way.
+func (c *consumer) Fetch(ctx context.Context, limit int, wait time.Duration) ([]Message, error) {
+	until := time.Now().Add(wait)
+	fetched, err := c.consumer.Fetch(1, jetstream.FetchMaxWait(wait))
+	messages, pending, err := read(nil, fetched, err)
+	if len(messages) == 0 || limit == 1 {
+		return messages, err
 	}
-	var messages []Message
+	if pending < limit-1 {
+		pause(ctx, time.Until(until))
+	}
+	fetched, err = c.consumer.FetchNoWait(limit - 1)
+	messages, _, _ = read(messages, fetched, err) // the first has come; what is wrong shows the next time
+	return messages, nil
+}
+
+// read adds what was fetched. pending is how many messages LOG had behind the last
+// of them.
+func read(messages []Message, fetched jetstream.MessageBatch, err error) (all []Message, pending int, _ error) {
+	if err != nil {
+		return messages, 0, fmt.Errorf("fetch from log: %w", err)
+	}
 	for m := range fetched.Messages() {
 		messages = append(messages, Message{m.Data(), m.Reply()})
+		if meta, err := m.Metadata(); err == nil {
+			pending = int(meta.NumPending)
+		}
 	}
 	if err := fetched.Error(); err != nil && len(messages) == 0 && !errors.Is(err, nats.ErrTimeout) {
-		return nil, fmt.Errorf("fetch from log: %w", err)
+		return nil, 0, fmt.Errorf("fetch from log: %w", err)
 	}
-	return messages, nil
+	return messages, pending, nil
 }
 
 // Ack asks LOG to answer the last acknowledgement: those before it were on the
