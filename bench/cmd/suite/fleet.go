@@ -27,6 +27,7 @@ type target struct {
 // fleet is the programs under measurement.
 type fleet struct {
 	bin, dir, logs string
+	old            string // a gateway built at another commit, "" for none
 
 	mock    string // the upstream's URL
 	mockPID int
@@ -48,28 +49,35 @@ func build(ctx context.Context, dir string) error {
 // start starts the upstream, the reverse proxy and the gateway, and waits until
 // each answers.
 func (f *fleet) start(ctx context.Context) error {
-	ports, err := localhost.FreePorts(3)
+	ports, err := localhost.FreePorts(4)
 	if err != nil {
 		return err
 	}
 	url := func(i int) string { return "http://127.0.0.1:" + ports[i] }
 	f.mock = url(0)
-	if f.mockPID, err = f.launch("mockprovider", nil, "-listen", "127.0.0.1:"+ports[0]); err != nil {
+	if f.mockPID, err = f.launch("mockprovider", f.program("mockprovider"), nil, "-listen", "127.0.0.1:"+ports[0]); err != nil {
 		return err
 	}
-	floor, err := f.launch("floorproxy", nil, "-listen", "127.0.0.1:"+ports[1], "-upstream", f.mock)
+	floor, err := f.launch("floorproxy", f.program("floorproxy"), nil, "-listen", "127.0.0.1:"+ports[1], "-upstream", f.mock)
 	if err != nil {
 		return err
 	}
 	if err := writeConfig(filepath.Join(f.dir, "config"), f.mock); err != nil {
 		return err
 	}
-	gateway, err := f.launch("model-proxy", gatewayEnv(), "run", "--host", "127.0.0.1", "--port", ports[2],
-		"--config", filepath.Join(f.dir, "config"), "--data", filepath.Join(f.dir, "data"), "--log-level", "warn")
+	f.targets = []target{{name: "direct", url: f.mock}, {name: "floor", url: url(1), pid: floor}}
+	if f.old != "" {
+		old, err := f.gateway("old", f.old, ports[3])
+		if err != nil {
+			return err
+		}
+		f.targets = append(f.targets, target{name: "old", url: url(3), pid: old})
+	}
+	gateway, err := f.gateway("gateway", f.program("model-proxy"), ports[2])
 	if err != nil {
 		return err
 	}
-	f.targets = []target{{name: "direct", url: f.mock}, {name: "floor", url: url(1), pid: floor}, {name: "gateway", url: url(2), pid: gateway}}
+	f.targets = append(f.targets, target{name: "gateway", url: url(2), pid: gateway})
 	for _, t := range f.targets {
 		if err := localhost.AwaitOK(ctx, t.url+"/v1/models", clientKey); err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)
@@ -78,9 +86,17 @@ func (f *fleet) start(ctx context.Context) error {
 	return nil
 }
 
+func (f *fleet) program(name string) string { return filepath.Join(f.bin, name) }
+
+// gateway starts a gateway and returns its process id.
+func (f *fleet) gateway(name, program, port string) (int, error) {
+	return f.launch(name, program, gatewayEnv(), "run", "--host", "127.0.0.1", "--port", port,
+		"--config", filepath.Join(f.dir, "config"), "--data", filepath.Join(f.dir, "data", name), "--log-level", "warn")
+}
+
 // launch starts one program and returns its process id.
-func (f *fleet) launch(name string, env []string, args ...string) (int, error) {
-	cmd := exec.Command(filepath.Join(f.bin, name), args...)
+func (f *fleet) launch(name, program string, env []string, args ...string) (int, error) {
+	cmd := exec.Command(program, args...)
 	cmd.Dir = f.dir
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + f.dir}, env...)
 	if f.logs != "" {

@@ -8,6 +8,7 @@
 //
 //	go run ./bench/cmd/suite            one short round, about 2 min
 //	go run ./bench/cmd/suite -full      three long rounds, the Anthropic protocol, memory
+//	go run ./bench/cmd/suite -old FILE  beside it a gateway built at another commit
 //
 // "CPU ÷ floor" is the gateway's processor time for a request divided by that of
 // the reverse proxy in the same round. It is the figure that hardly feels what
@@ -26,6 +27,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -40,6 +42,7 @@ func main() {
 	only := flag.String("only", "", "scenarios to run, separated by commas")
 	flag.StringVar(&o.bin, "bin", "", "folder that holds the programs already built; they are built when empty")
 	flag.StringVar(&o.logs, "logs", "", "folder for the programs' logs; they are thrown away when empty")
+	flag.StringVar(&o.old, "old", "", "another gateway, built at another commit, to measure in the same rounds")
 	flag.Parse()
 	if *only != "" {
 		o.only = strings.Split(*only, ",")
@@ -58,6 +61,7 @@ type options struct {
 	duration  time.Duration
 	only      []string
 	bin, logs string
+	old       string
 }
 
 func (o options) withDefaults() options {
@@ -88,7 +92,12 @@ func bench(ctx context.Context, o options, out io.Writer) (err error) {
 			return err
 		}
 	}
-	f := &fleet{bin: o.bin, dir: dir, logs: o.logs}
+	if o.old != "" {
+		if o.old, err = filepath.Abs(o.old); err != nil {
+			return err
+		}
+	}
+	f := &fleet{bin: o.bin, dir: dir, logs: o.logs, old: o.old}
 	defer f.stop()
 	if err := f.start(ctx); err != nil {
 		return err
