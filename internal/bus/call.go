@@ -179,7 +179,7 @@ func (c *Call) nextUnlock() Frame {
 	}
 	due, worker := c.takenLocked(f), c.worker
 	c.mu.Unlock()
-	if due { // without the lock: a near worker sends its next frames under its own
+	if due { // without the lock, which the next frames want
 		c.in.credit(worker, f.run, f.seq+1+windowFrames)
 	}
 	return f
