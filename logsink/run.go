@@ -115,9 +115,7 @@ func (r *run) step(ctx, work context.Context) (moved int, err error) {
 // unread reports whether LOG holds what a busy server has not handed out yet.
 // It does not if LOG cannot be reached.
 func (r *run) unread(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, lookWait)
-	defer cancel()
-	state, err := r.source.State(ctx)
+	state, err := r.state(ctx)
 	return err == nil && state.Unread > 0
 }
 
@@ -201,9 +199,7 @@ func (r *run) settle(work context.Context, messages []Message, full bool) error 
 // may still have much to tell, so nothing is closed before LOG has been
 // reachable for as long as the rule that closes it waits.
 func (r *run) look(ctx context.Context, size int, full bool, now time.Time) {
-	ctx, cancel := context.WithTimeout(ctx, lookWait)
-	defer cancel()
-	state, err := r.source.State(ctx)
+	state, err := r.state(ctx)
 	if err != nil {
 		r.contact.lost(err)
 		return

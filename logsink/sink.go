@@ -44,6 +44,7 @@ type Sink struct {
 
 	mu     sync.Mutex // guards the rest
 	stats  Stats
+	asked  time.Time   // when LOG last said how it stands
 	inHand []time.Time // since when each batch is that is not stored, oldest first
 }
 
@@ -61,7 +62,7 @@ type Stats struct {
 
 // Lag is how far a Sink is behind.
 type Lag struct {
-	Messages uint64        // of LOG, not stored; looked up once a second
+	Messages uint64        // of LOG, not stored; looked up every second or two
 	Stalled  time.Duration // how long the oldest batch in hand has been waiting for the store
 }
 
@@ -124,16 +125,33 @@ func (s *Sink) term(ctx context.Context) error {
 	return err
 }
 
-// measure looks how far behind the sink is, also while the store is away.
+// state asks LOG how it stands.
+func (s *Sink) state(ctx context.Context) (State, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookWait)
+	defer cancel()
+	state, err := s.source.State(ctx)
+	if err != nil {
+		return state, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = time.Now()
+	s.stats.Lag.Messages = state.Unread + state.Unacked
+	return state, nil
+}
+
+// measure looks how far behind the sink is while nobody else asks: the store may
+// be away.
 func (s *Sink) measure(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
-		asking, cancel := context.WithTimeout(ctx, lookWait)
-		if state, err := s.source.State(asking); err == nil { // else the last figure stands
-			s.count(func(s *Stats) { s.Lag.Messages = state.Unread + state.Unacked })
+		s.mu.Lock()
+		asked := s.asked
+		s.mu.Unlock()
+		if time.Since(asked) > sweepEvery+sweepEvery/2 {
+			_, _ = s.state(ctx) // else the last figure stands
 		}
-		cancel()
 		select {
 		case <-ctx.Done():
 			return

@@ -55,6 +55,7 @@ type node struct {
 	workers []*worker.Worker // complete before /metrics is served
 	stages  []stage          // in the order of their start
 	conns   []*bus.Conn
+	toLog   *bus.Conn // one of them: no job waits behind records, which are large
 	faults  chan error
 }
 
@@ -136,11 +137,11 @@ func (n *node) openBus(ctx context.Context) error {
 		}
 		n.bus.Server = n.server
 	}
-	conn, err := n.connect(ctx, "setup")
-	if err != nil {
+	var err error
+	if n.toLog, err = n.connect(ctx, "records"); err != nil {
 		return err
 	}
-	return conn.Ensure(ctx)
+	return n.toLog.Ensure(ctx)
 }
 
 func (n *node) connect(ctx context.Context, role string) (*bus.Conn, error) {
@@ -205,22 +206,16 @@ func allPools(s *config.Snapshot) []string {
 }
 
 // startRecords starts the process's way to LOG, under the id of its first role:
-// one for all roles, since each message costs LOG a write to disk. Its messages
-// are large; on a connection of their own no job waits behind one, and the server
-// need not fit its buffers now to these and now to those.
+// one for all roles, since each message costs LOG a write to disk.
 func (n *node) startRecords(ctx context.Context, id string) error {
 	if n.records != nil {
 		return nil
-	}
-	conn, err := n.connect(ctx, "records")
-	if err != nil {
-		return err
 	}
 	spool, err := usage.OpenSpool(filepath.Join(n.flags.data, "spool"), n.env.Vars.SpoolMaxBytes)
 	if err != nil {
 		return err
 	}
-	n.records = usage.NewPacker(usage.PackerConfig{Process: id, Publisher: usage.PublishFunc(conn.LogPublisher(id).Publish), Spool: spool, Log: n.log,
+	n.records = usage.NewPacker(usage.PackerConfig{Process: id, Publisher: usage.PublishFunc(n.toLog.LogPublisher(id).Publish), Spool: spool, Log: n.log,
 		Added: telemetry.NewMetrics(n.registry, n.source.Current).Recorded})
 	n.start(ctx, "records", n.records.Run)
 	return nil
