@@ -176,7 +176,8 @@ func (p *Packer) add(e *Entry) {
 
 func (p *Packer) beginLocked() {
 	room := p.spare
-	if p.spare = nil; cap(room) < p.usual {
+	p.spare = nil
+	if room == nil || cap(room) < p.usual {
 		room = make([]byte, 0, max(packRoom, p.usual+p.usual/8))
 	}
 	p.buf = appendHeader(room, p.process)
