@@ -67,6 +67,12 @@ func TestCorpusCross(t *testing.T) {
 
 func sweepRequest(t *testing.T, r recording, target llm.Protocol, n *tally) {
 	n.requests++
+	sent := string(r.Request)
+	defer func() {
+		if string(r.Request) != sent {
+			t.Errorf("%s: the client's bytes were changed", r.ID)
+		}
+	}()
 	x, err := New(Input{Client: r.wire(), Endpoint: r.Endpoint, Stream: r.Stream, Body: r.Request, Model: "m"}, Target{Protocol: target, Provider: "openai", Model: "up"})
 	var e *llm.Error
 	if errors.As(err, &e) {

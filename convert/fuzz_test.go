@@ -52,6 +52,12 @@ func FuzzRequest(f *testing.F) {
 		if !rawjson.Valid(body) || body[0] != '{' {
 			return
 		}
+		sent := string(body)
+		defer func() {
+			if string(body) != sent {
+				t.Fatalf("the client's bytes have become %s", body)
+			}
+		}()
 		for _, p := range pairs {
 			x, err := New(Input{Client: p[0], Endpoint: endpoints[p[0]], Body: body, Model: "m"}, Target{Protocol: p[1], Provider: "up", Model: "up"})
 			var e *llm.Error
