@@ -20,7 +20,7 @@ import (
 type target struct {
 	name  string
 	url   string // without the path
-	pid   int    // whose processor time counts; 0: nobody's
+	pids  []int  // whose processor time counts; none: nobody's
 	model string // asked for in place of the endpoint's, if not ""
 }
 
@@ -28,6 +28,7 @@ type target struct {
 type fleet struct {
 	bin, dir, logs string
 	old            string // a gateway built at another commit, "" for none
+	roles          bool   // the gateway once more, its roles apart
 
 	mock    string // the upstream's URL
 	mockPID int
@@ -35,10 +36,10 @@ type fleet struct {
 	running []*exec.Cmd // in the order of their start
 }
 
-// build builds the gateway and the tools into dir.
+// build builds the gateway, the tools and a NATS server into dir.
 func build(ctx context.Context, dir string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir, "./cmd/model-proxy",
-		"./bench/cmd/mockprovider", "./bench/cmd/floorproxy", "./bench/cmd/loadgen")
+		"./bench/cmd/mockprovider", "./bench/cmd/floorproxy", "./bench/cmd/loadgen", "github.com/nats-io/nats-server/v2")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build: %w", err)
@@ -49,7 +50,7 @@ func build(ctx context.Context, dir string) error {
 // start starts the upstream, the reverse proxy and the gateway, and waits until
 // each answers.
 func (f *fleet) start(ctx context.Context) error {
-	ports, err := localhost.FreePorts(4)
+	ports, err := localhost.FreePorts(6)
 	if err != nil {
 		return err
 	}
@@ -65,19 +66,26 @@ func (f *fleet) start(ctx context.Context) error {
 	if err := writeConfig(filepath.Join(f.dir, "config"), f.mock); err != nil {
 		return err
 	}
-	f.targets = []target{{name: "direct", url: f.mock}, {name: "floor", url: url(1), pid: floor}}
+	f.targets = []target{{name: "direct", url: f.mock}, {name: "floor", url: url(1), pids: []int{floor}}}
 	if f.old != "" {
 		old, err := f.gateway("old", f.old, ports[3])
 		if err != nil {
 			return err
 		}
-		f.targets = append(f.targets, target{name: "old", url: url(3), pid: old})
+		f.targets = append(f.targets, target{name: "old", url: url(3), pids: []int{old}})
+	}
+	if f.roles {
+		roles, err := f.startRoles(ports[4], ports[5])
+		if err != nil {
+			return err
+		}
+		f.targets = append(f.targets, target{name: "roles", url: url(4), pids: roles})
 	}
 	gateway, err := f.gateway("gateway", f.program("model-proxy"), ports[2])
 	if err != nil {
 		return err
 	}
-	f.targets = append(f.targets, target{name: "gateway", url: url(2), pid: gateway})
+	f.targets = append(f.targets, target{name: "gateway", url: url(2), pids: []int{gateway}})
 	for _, t := range f.targets {
 		if err := localhost.AwaitOK(ctx, t.url+"/v1/models", clientKey); err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)
@@ -90,8 +98,31 @@ func (f *fleet) program(name string) string { return filepath.Join(f.bin, name) 
 
 // gateway starts a gateway and returns its process id.
 func (f *fleet) gateway(name, program, port string) (int, error) {
-	return f.launch(name, program, gatewayEnv(), "run", "--host", "127.0.0.1", "--port", port,
-		"--config", filepath.Join(f.dir, "config"), "--data", filepath.Join(f.dir, "data", name), "--log-level", "warn")
+	return f.launch(name, program, gatewayEnv(), append([]string{"run", "--host", "127.0.0.1", "--port", port}, f.files(name)...)...)
+}
+
+// startRoles starts a NATS server and every role as a process of its own, and
+// returns their process ids.
+func (f *fleet) startRoles(port, natsPort string) ([]int, error) {
+	nats, err := f.launch("nats", f.program("nats-server"), nil, "-a", "127.0.0.1", "-p", natsPort, "-js", "-sd", filepath.Join(f.dir, "nats"))
+	if err != nil {
+		return nil, err
+	}
+	pids := []int{nats}
+	env := append(gatewayEnv(), "NATS_URL=nats://127.0.0.1:"+natsPort)
+	for _, args := range [][]string{{"ingress", "--host", "127.0.0.1", "--port", port}, {"worker"}, {"logsink"}} {
+		pid, err := f.launch(args[0], f.program("model-proxy"), env, append(args, f.files(args[0])...)...)
+		if err != nil {
+			return nil, err
+		}
+		pids = append(pids, pid)
+	}
+	return pids, nil
+}
+
+// files are the flags that name a process's files, and what it logs.
+func (f *fleet) files(name string) []string {
+	return []string{"--config", filepath.Join(f.dir, "config"), "--data", filepath.Join(f.dir, "data", name), "--log-level", "warn"}
 }
 
 // launch starts one program and returns its process id.

@@ -9,6 +9,8 @@
 //	go run ./bench/cmd/suite            one short round, about 2 min
 //	go run ./bench/cmd/suite -full      three long rounds, the Anthropic protocol, memory
 //	go run ./bench/cmd/suite -old FILE  beside it a gateway built at another commit
+//	go run ./bench/cmd/suite -roles     beside it ingress, worker and log sink apart, over a NATS server:
+//	                                    the processor time of the four together
 //
 // "CPU ÷ floor" is the gateway's processor time for a request divided by that of
 // the reverse proxy in the same round. It is the figure that hardly feels what
@@ -43,6 +45,7 @@ func main() {
 	flag.StringVar(&o.bin, "bin", "", "folder that holds the programs already built; they are built when empty")
 	flag.StringVar(&o.logs, "logs", "", "folder for the programs' logs; they are thrown away when empty")
 	flag.StringVar(&o.old, "old", "", "another gateway, built at another commit, to measure in the same rounds")
+	flag.BoolVar(&o.roles, "roles", false, "measure in the same rounds ingress, worker and log sink as processes of their own, over a NATS server")
 	flag.Parse()
 	if *only != "" {
 		o.only = strings.Split(*only, ",")
@@ -62,6 +65,7 @@ type options struct {
 	only      []string
 	bin, logs string
 	old       string
+	roles     bool
 }
 
 func (o options) withDefaults() options {
@@ -97,7 +101,7 @@ func bench(ctx context.Context, o options, out io.Writer) (err error) {
 			return err
 		}
 	}
-	f := &fleet{bin: o.bin, dir: dir, logs: o.logs, old: o.old}
+	f := &fleet{bin: o.bin, dir: dir, logs: o.logs, old: o.old, roles: o.roles}
 	defer f.stop()
 	if err := f.start(ctx); err != nil {
 		return err

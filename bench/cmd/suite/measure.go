@@ -73,8 +73,8 @@ func (f *fleet) load(ctx context.Context, s scenario, t target, d time.Duration)
 	}
 	args := append(strings.Fields(s.args), "-duration", d.String(), "-api", s.api,
 		"-url", t.url+e.path, "-model", e.model, "-H", "Authorization: Bearer "+clientKey)
-	if t.pid > 0 {
-		args = append(args, "-pid", strconv.Itoa(t.pid))
+	for _, pid := range t.pids {
+		args = append(args, "-pid", strconv.Itoa(pid))
 	}
 	cmd := exec.CommandContext(ctx, f.bin+"/loadgen", args...)
 	cmd.Stderr = os.Stderr
@@ -86,19 +86,20 @@ func (f *fleet) load(ctx context.Context, s scenario, t target, d time.Duration)
 	if err := json.Unmarshal(out, &r); err != nil {
 		return result{}, fmt.Errorf("read loadgen's result: %w", err)
 	}
-	return r, f.settle(ctx, t.pid)
+	return r, f.settle(ctx, t.pids)
 }
 
 // settle waits until the target has done what an overload left it, 9 s at most.
-func (f *fleet) settle(ctx context.Context, pid int) error {
+func (f *fleet) settle(ctx context.Context, pids []int) error {
+	busy := append([]int{f.mockPID}, pids...)
 	for range 30 {
-		before := procstat.Tree(pid, f.mockPID).CPU
+		before := procstat.Tree(busy...).CPU
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(300 * time.Millisecond):
 		}
-		if procstat.Tree(pid, f.mockPID).CPU-before <= 20*time.Millisecond {
+		if procstat.Tree(busy...).CPU-before <= 20*time.Millisecond {
 			return nil
 		}
 	}

@@ -68,7 +68,7 @@ func table(s scenario, rs rounds) string {
 		fmt.Fprintf(&sb, " %s |", c.title)
 	}
 	fmt.Fprintf(&sb, "\n|---|%s", strings.Repeat("---:|", len(s.columns)))
-	for _, name := range []string{"direct", "floor", "old", "gateway", converting} {
+	for _, name := range []string{"direct", "floor", "old", "roles", "gateway", converting} {
 		if rs[name] == nil {
 			continue
 		}
