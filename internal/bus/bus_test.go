@@ -80,6 +80,7 @@ func (g *gateway) worker(concurrency int, handle func(*bus.Run)) (*bus.Worker, *
 		Log: slog.New(slog.DiscardHandler), Handle: handle})
 	runUntilEnd(g.t, w.Run)
 	bustest.Wait(g.t, "the ingress to hear of a worker", func() bool { return g.in.Workers() > 0 })
+	bustest.Wait(g.t, "the worker to have slots for whatever comes", func() bool { return g.pulls() > 0 })
 	return w, conn
 }
 

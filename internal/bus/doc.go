@@ -17,6 +17,10 @@
 //	   │── C.<worker>.<run>: credit, or X ──────────────────────────────►│
 //	   │── C.<worker>: ends that arrived ───────────────────────────────►│
 //
+// Where ingress and worker share a process with the embedded server, a job that
+// finds a free slot and nothing that waits for it, its frames and their credit go
+// from one to the other by a call (near.go). All else is the same.
+//
 // # Subjects
 //
 //	req.<pool>.<lane>.<client>   jobs; stream REQ, in memory, work queue

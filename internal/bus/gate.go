@@ -110,6 +110,12 @@ func (g *gate) room(t *tenant) bool {
 	return t.queued.Load() < t.line.share.Load() || t.line.queued.Load() < t.line.free.Load()/g.fleet.Load()
 }
 
+// waits reports whether a job waits in the queue or behind a gate, as far as this
+// ingress knows, that may be of this line.
+func (g *gate) waits(l *line) bool {
+	return l.queued.Load()+l.held.Load() > 0 || g.crowd.Load()
+}
+
 // ring says that something held may go.
 func (g *gate) ring() {
 	if g.held.Load() == 0 {

@@ -75,6 +75,7 @@ type Ingress struct {
 	gate   *gate
 
 	tokens atomic.Uint64
+	alone  atomic.Bool // the only workers are near: there is nobody that the queue would share jobs with
 
 	queueMade time.Time // of the queue that jobs went to; owned by Run and what it starts
 
@@ -90,6 +91,7 @@ func NewIngress(c *Conn, cfg IngressConfig) *Ingress {
 		gate: newGate(bounds{c.cfg.QueueMaxPerClient, c.cfg.QueueMaxRequests, c.cfg.QueueMaxBytes})}
 	i.endedSoon = time.AfterFunc(time.Hour, i.sendDone)
 	i.endedSoon.Stop()
+	i.alone.Store(c.near() != nil) // others will be heard of
 	return i
 }
 
@@ -200,9 +202,9 @@ func (i *Ingress) unconfirmed(f func(c *Call)) {
 	})
 }
 
-// Submit publishes a job, or holds it back until its tenant's turn has come.
-// What becomes of it arrives through the Call; an error means that the queue
-// cannot be reached.
+// Submit gives a job to a near worker that is free for it, publishes it, or holds
+// it back until its tenant's turn has come. What becomes of it arrives through the
+// Call; an error means that the queue cannot be reached.
 func (i *Ingress) Submit(job *Job) (*Call, error) {
 	if !i.conn.Connected() {
 		return nil, llm.NewError(llm.Unavailable, "the queue cannot be reached at the moment")
@@ -218,6 +220,9 @@ func (i *Ingress) Submit(job *Job) (*Call, error) {
 	}
 	if !i.gate.open(c.tenant) {
 		i.gate.hold(c)
+		return c, nil
+	}
+	if i.conn.near().give(c) {
 		return c, nil
 	}
 	c.mu.Lock()

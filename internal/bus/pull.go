@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -21,12 +20,12 @@ const pullExpires = time.Second
 type puller struct {
 	// Fixed at construction.
 	s      *slots
+	pool   string
 	api    string
 	inbox  string // P.<worker>.<n>; what is pulled goes to <inbox>.<withdrawals>.<pull>
 	weight int
 
 	sub     *nats.Subscription
-	handle  nats.MsgHandler
 	version int // of the inbox: how often pulls were withdrawn
 
 	// Guarded by s.mu.
@@ -54,15 +53,13 @@ const (
 )
 
 func newPuller(s *slots, pool, lane string, weight, n int) *puller {
-	return &puller{s: s, api: "$JS.API.CONSUMER.MSG.NEXT." + reqStream + "." + consumerName(pool, lane),
+	return &puller{s: s, pool: pool, api: "$JS.API.CONSUMER.MSG.NEXT." + reqStream + "." + consumerName(pool, lane),
 		inbox: "P." + s.w.id + "." + strconv.Itoa(n), weight: weight, open: map[uint64]pull{}}
 }
 
-// listen subscribes to the inbox; hard is the context of the runs.
-func (p *puller) listen(hard context.Context) error {
-	p.handle = func(m *nats.Msg) { p.receive(hard, m) }
-	sub, err := p.subscribe()
-	p.sub = sub
+// listen subscribes to the inbox.
+func (p *puller) listen() (err error) {
+	p.sub, err = p.subscribe()
 	return err
 }
 
@@ -74,7 +71,7 @@ func (p *puller) deafen() {
 
 func (p *puller) subscribe() (*nats.Subscription, error) {
 	subject := p.inbox + "." + strconv.Itoa(p.version) + ".*"
-	sub, err := p.s.w.conn.nc.Subscribe(subject, p.handle)
+	sub, err := p.s.w.conn.nc.Subscribe(subject, p.receive)
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to %s: %w", subject, err)
 	}
@@ -145,7 +142,7 @@ func (p *puller) expireLocked(now time.Time) {
 }
 
 // receive takes a job, or a word about a pull.
-func (p *puller) receive(hard context.Context, m *nats.Msg) {
+func (p *puller) receive(m *nats.Msg) {
 	if m.Reply == "" {
 		p.status(m)
 		return
@@ -157,7 +154,7 @@ func (p *puller) receive(hard context.Context, m *nats.Msg) {
 		return
 	}
 	p.s.taken(p, pendingIn(m.Reply))
-	r, err := w.begin(hard, m)
+	r, err := w.begin(m)
 	if err != nil {
 		w.decline(m, err)
 		w.release()
@@ -165,11 +162,7 @@ func (p *puller) receive(hard context.Context, m *nats.Msg) {
 		return
 	}
 	p.s.offer()
-	w.hands.do(func() { // drain waits for it
-		defer p.s.offer()
-		defer w.release()
-		w.serve(r)
-	})
+	w.start(r)
 }
 
 // pendingIn is how many jobs waited behind this one, the last field of the

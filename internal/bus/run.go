@@ -29,7 +29,7 @@ type Run struct {
 	// Fixed at construction.
 	w   *Worker
 	id  uint32
-	msg *nats.Msg // the queue's message, to be acknowledged
+	msg *nats.Msg // the queue's message, to be acknowledged; nil for a job from a near ingress
 	old bool      // it may be so old that another worker has it
 	at  *Ingress  // where the frames go if it is near, else nil
 	to  *Call     // likewise; nil too if there is none any more
@@ -89,7 +89,9 @@ func (r *Run) deliveries() int {
 // two makes the queue deliver again.
 func (r *Run) Accept(a *Attempt) {
 	r.note(Frame{Accepted: true, WorkerID: r.w.id, Attempt: a}, canWait)
-	r.w.out.send(canWait, message{r.msg.Reply, ackWord})
+	if r.msg != nil {
+		r.w.out.send(canWait, message{r.msg.Reply, ackWord})
+	}
 }
 
 // Attempt tells that another upstream is about to be called. The server has it

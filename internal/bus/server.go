@@ -23,7 +23,7 @@ type ServerConfig struct {
 // Server is the embedded NATS server.
 type Server struct {
 	ns   *server.Server
-	near *near
+	near near
 }
 
 // ErrListen is wrapped by StartServer's error if Listen cannot be served as it
@@ -64,7 +64,7 @@ func StartServer(c ServerConfig) (*Server, error) {
 		ns.Shutdown()
 		return nil, fmt.Errorf("embedded NATS was not ready within 10 s; is %s in use by another gateway?", c.Dir)
 	}
-	return &Server{ns, newNear()}, nil
+	return &Server{ns: ns}, nil
 }
 
 func splitListen(addr, token string) (string, int, error) {

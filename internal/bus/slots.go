@@ -70,6 +70,21 @@ func (s *slots) scarceLocked() bool {
 	return s.asked > 0
 }
 
+// spare reports whether a pool is served here and, as far as is known, no job waits
+// for a slot.
+func (s *slots) spare(pool string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	serves := false
+	for _, p := range s.pullers {
+		if p.hungry {
+			return false
+		}
+		serves = serves || p.pool == pool
+	}
+	return serves && s.asked == 0
+}
+
 // openLocked gives every lane credit for all free slots. With many free it
 // waits until half of the credit is used, so that a busy worker does not send a
 // pull for every job.

@@ -17,10 +17,11 @@ var (
 	errUnknownRun = errors.New("the worker does not know the run any more")
 )
 
-// sweep looks at every call: it ends those the queue did not confirm, moves those
+// sweep looks at the workers, and at every call: it ends those the queue did not confirm, moves those
 // whose worker is gone, and probes the workers of the rest.
 func (i *Ingress) sweep(now time.Time) {
 	i.peers.vacate(now)
+	i.alone.Store(i.conn.near().alone(i.peers.alive(now, workerPrefix)))
 	i.gate.tick(i.peers.alive(now, ingressPrefix))
 	i.gate.ring()
 	probes := map[string][]byte{} // by worker: silent runs, each with the sequence wanted next

@@ -53,6 +53,8 @@ type Worker struct {
 	draining atomic.Bool
 	inFlight sync.WaitGroup
 
+	hard context.Context // of all runs; set by Run before any begins
+
 	mu   sync.Mutex // guards runs, and the change of draining
 	runs map[uint32]*Run
 }
@@ -75,6 +77,7 @@ func (w *Worker) Busy() int64 { return w.busy.Load() }
 func (w *Worker) Run(ctx context.Context) error {
 	hard, kill := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer kill(ErrStopped)
+	w.hard = hard
 	subs := []struct {
 		subject string
 		handle  nats.MsgHandler
@@ -99,7 +102,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	defer w.conn.near().joinWorker(w)()
 	for _, p := range w.slots.pullers {
-		if err := p.listen(hard); err != nil {
+		if err := p.listen(); err != nil {
 			return err
 		}
 		defer p.deafen()
@@ -203,27 +206,42 @@ func (w *Worker) release() {
 }
 
 // begin registers a run for a message of the queue.
-func (w *Worker) begin(hard context.Context, m *nats.Msg) (*Run, error) {
+func (w *Worker) begin(m *nats.Msg) (*Run, error) {
 	d, err := parseDelivery(m)
 	if err != nil {
 		return nil, err
 	}
-	r := &Run{Delivery: *d, w: w, msg: m, limit: windowFrames, wake: make(chan struct{}, 1), heard: time.Now()}
-	r.old = w.vigil.slept(r.heard)
+	r := &Run{Delivery: *d, msg: m}
 	if r.at = w.conn.near().ingress(r.Ingress()); r.at != nil {
 		r.to = r.at.calls.get(r.reply[len(r.at.prefix):])
 	}
 	if d.bodySize > 0 {
 		r.parts = make(chan []byte, 2*partsAtOnce)
 	}
-	r.ctx, r.end = context.WithCancelCause(hard)
+	w.register(r)
+	r.old = w.vigil.slept(r.heard)
+	return r, nil
+}
+
+// register makes a run one of this worker's.
+func (w *Worker) register(r *Run) {
+	r.w, r.limit, r.wake, r.heard = w, windowFrames, make(chan struct{}, 1), time.Now()
+	r.ctx, r.end = context.WithCancelCause(w.hard)
 	w.mu.Lock()
 	for r.id == 0 || w.runs[r.id] != nil {
 		r.id = rand.Uint32()
 	}
 	w.runs[r.id] = r
 	w.mu.Unlock()
-	return r, nil
+}
+
+// start runs a job, which has a slot, on a goroutine of its own.
+func (w *Worker) start(r *Run) {
+	w.hands.do(func() { // drain waits for it
+		defer w.slots.offer()
+		defer w.release()
+		w.serve(r)
+	})
 }
 
 // decline ends a job that cannot be read, for its ingress too where the envelope
@@ -242,11 +260,11 @@ func (w *Worker) decline(m *nats.Msg, cause error) {
 // serve runs one job from its message to its end.
 func (w *Worker) serve(r *Run) {
 	defer r.end(nil)
-	if !w.conn.Connected() { // nobody would learn of it: the queue hands it to another
+	if !w.conn.Connected() { // nobody would learn of it: another worker gets the job
 		w.drop(r)
 		return
 	}
-	if w.doubts(r) && !w.cleared(r) {
+	if r.msg != nil && w.doubts(r) && !w.cleared(r) {
 		w.drop(r)
 		return
 	}
