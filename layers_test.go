@@ -9,7 +9,7 @@ import (
 // layer is the diagram of ARCHITECTURE.md as a table: a package imports only
 // packages of lower layers, never one of its own.
 var layer = map[string]int{
-	"internal/llm": 0, "internal/rawjson": 0,
+	"internal/llm": 0, "internal/rawjson": 0, "internal/phase": 0,
 	"internal/bus": 1, "convert": 1, "internal/usage": 1, "config": 1,
 	"router": 2, "keysvc": 2, "internal/provider": 2, "internal/limit": 2, "internal/recall": 2, "internal/span": 2,
 	"ingress": 3, "worker": 3, "logsink": 3, "internal/web": 3, "internal/telemetry": 3,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"model-proxy/internal/bus"
+	"model-proxy/internal/phase"
 	"model-proxy/internal/usage"
 )
 
@@ -124,6 +125,7 @@ func (r *run) unread(ctx context.Context) bool {
 // of read.
 func (r *run) gather(ctx context.Context) (all []Message, full bool, err error) {
 	rows, wait := r.store.enough()
+	wait = phase.Next(wait) // with what else this process does
 	began := time.Now()
 	for {
 		messages, err := r.source.Fetch(ctx, fetchLimit, max(wait-time.Since(began), time.Millisecond))

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"model-proxy/internal/llm"
+	"model-proxy/internal/phase"
 )
 
 // Control messages, ingress → worker, on C.<worker>.<run> (and, for probes and
@@ -147,7 +148,7 @@ func (i *Ingress) Run(ctx context.Context, started chan<- struct{}) error {
 
 // watch beats, probes and sweeps until ctx ends.
 func (i *Ingress) watch(ctx context.Context) {
-	tick := time.NewTicker(probeEvery)
+	tick := time.NewTimer(phase.Next(probeEvery))
 	defer tick.Stop()
 	absent, n := absence{last: time.Now()}, 0
 	for {
@@ -156,6 +157,7 @@ func (i *Ingress) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		tick.Reset(phase.Next(probeEvery))
 		now := time.Now()
 		state := absent.look(now, i.conn.Connected())
 		i.excuse(absent.slept)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"model-proxy/internal/phase"
 )
 
 // Liveness listens to the beats of all workers and ingresses, for whoever is
@@ -27,7 +29,7 @@ func (l *Liveness) Run(ctx context.Context) error {
 		return fmt.Errorf("listen to beats: %w", err)
 	}
 	defer func() { _ = sub.Unsubscribe() }() // the connection may be closed by now
-	tick := time.NewTicker(beatEvery)
+	tick := time.NewTimer(phase.Next(beatEvery))
 	defer tick.Stop()
 	for last := time.Now(); ; {
 		select {
@@ -35,6 +37,7 @@ func (l *Liveness) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		tick.Reset(phase.Next(beatEvery))
 		now := time.Now()
 		if slept := now.Sub(last); slept > 2*beatEvery {
 			l.peers.excuse(slept)

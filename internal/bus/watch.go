@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"model-proxy/internal/phase"
 )
 
 // resendEnd is how long an end waits for its acknowledgement before it is sent again.
@@ -13,7 +15,7 @@ const resendEnd = time.Second
 // watch beats, keeps the pulls alive, asks the ingresses of silent runs whether
 // they still want them, and repeats ends that were not acknowledged.
 func (w *Worker) watch(over <-chan struct{}) {
-	tick := time.NewTicker(probeEvery)
+	tick := time.NewTimer(phase.Next(probeEvery))
 	defer tick.Stop()
 	absent := absence{last: time.Now()}
 	for n := 1; ; n++ {
@@ -22,6 +24,7 @@ func (w *Worker) watch(over <-chan struct{}) {
 			return
 		case <-tick.C:
 		}
+		tick.Reset(phase.Next(probeEvery))
 		now := time.Now()
 		w.vigil.tick(now)
 		state := absent.look(now, w.conn.Connected())

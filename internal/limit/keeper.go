@@ -3,10 +3,12 @@ package limit
 import (
 	"context"
 	"time"
+
+	"model-proxy/internal/phase"
 )
 
 const (
-	tickEvery   = 200 * time.Millisecond
+	tickEvery   = 250 * time.Millisecond
 	forgetAfter = 2 * time.Minute // a client of which nothing was heard
 )
 
@@ -14,7 +16,7 @@ const (
 // ctx ends; then it gives back everything that no running request holds, and
 // returns. A bus that is away is no error: Run goes on when it is back.
 func (l *Limiter) Run(ctx context.Context) error {
-	tick := time.NewTicker(tickEvery)
+	tick := time.NewTimer(phase.Next(tickEvery))
 	defer tick.Stop()
 	renew := time.NewTicker(renewEvery)
 	defer renew.Stop()
@@ -27,6 +29,7 @@ func (l *Limiter) Run(ctx context.Context) error {
 		case <-l.wake:
 			l.settleDirty(ctx)
 		case <-tick.C:
+			tick.Reset(phase.Next(tickEvery))
 			l.store.nap.tick(time.Now())
 			l.tick()
 		case <-renew.C:

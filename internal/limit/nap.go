@@ -17,7 +17,7 @@ type nap struct {
 }
 
 const (
-	napAfter  = time.Second              // without a tick, of which there are five a second
+	napAfter  = time.Second              // without a tick, of which there are four a second
 	napCounts = renewEvery + time.Second // until then every holder that lives has renewed its slots
 )
 
