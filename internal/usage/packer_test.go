@@ -51,7 +51,7 @@ func (l *logStream) Publish(id string, data []byte) (Ack, error) {
 	case "hung":
 		return func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, nil
 	}
-	entries, err := Decode(data)
+	entries, err := Decode(bytes.Clone(data)) // data is the packer's again once this is confirmed
 	if err != nil {
 		return nil, err
 	}
