@@ -21,6 +21,7 @@ import (
 type gateway struct {
 	cfg  bus.Config // of the ingress
 	far  bus.Config // of the workers
+	conn *bus.Conn  // the ingress's
 	in   *bus.Ingress
 	t    testing.TB
 	n    atomic.Int64
@@ -35,11 +36,11 @@ func newGateway(t testing.TB, change func(*bus.Config)) *gateway {
 		change(&g.cfg)
 	}
 	g.far = g.cfg
-	conn := bustest.Connect(t, g.cfg, "ingress")
-	if err := conn.Ensure(t.Context()); err != nil {
+	g.conn = bustest.Connect(t, g.cfg, "ingress")
+	if err := g.conn.Ensure(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	g.in = bus.NewIngress(conn, bus.IngressConfig{ID: bus.NewIngressID(), Log: slog.New(slog.DiscardHandler),
+	g.in = bus.NewIngress(g.conn, bus.IngressConfig{ID: bus.NewIngressID(), Log: slog.New(slog.DiscardHandler),
 		Lost: func(l bus.Loss) {
 			g.mu.Lock()
 			g.lost = append(g.lost, l.Worker)

@@ -37,8 +37,8 @@ func (g *gateway) busyWorker(slots int) (started chan string, end chan struct{})
 }
 
 // queued is how many jobs wait in the stream.
-func (g *gateway) queued(conn *bus.Conn) int64 {
-	q, err := conn.Queue(g.t.Context())
+func (g *gateway) queued() int64 {
+	q, err := g.conn.Queue(g.t.Context())
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -63,13 +63,12 @@ func TestBurstLetsOthersPass(t *testing.T) {
 	for len(calls) < burst {
 		calls = append(calls, g.submitFor("a", bus.LaneNormal))
 	}
-	conn := bustest.Connect(t, g.cfg, "test")
-	before := g.queued(conn)
+	before := g.queued()
 	if before > 32 || g.in.Held() != burst-slots-before {
 		t.Errorf("%d jobs in the queue and %d held, want at most 32 and the rest of %d", before, g.in.Held(), burst-slots)
 	}
 	calls = append(calls, g.submitFor("b", bus.LaneNormal))
-	bustest.Wait(t, "another's job to be in the queue", func() bool { return g.queued(conn) == before+1 })
+	bustest.Wait(t, "another's job to be in the queue", func() bool { return g.queued() == before+1 })
 	for n := int64(1); ; n++ {
 		end <- struct{}{}
 		if <-started == "b" {

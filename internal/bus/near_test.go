@@ -16,7 +16,7 @@ import (
 // everQueued is how many jobs the queue has seen.
 func (g *gateway) everQueued() uint64 {
 	g.t.Helper()
-	queue, err := bustest.Connect(g.t, g.cfg, "test").JetStream().Stream(g.t.Context(), "REQ")
+	queue, err := g.conn.JetStream().Stream(g.t.Context(), "REQ")
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func (g *gateway) everQueued() uint64 {
 // pulls is how many pulls for jobs wait at the server.
 func (g *gateway) pulls() int {
 	g.t.Helper()
-	c, err := bustest.Connect(g.t, g.cfg, "test").JetStream().Consumer(g.t.Context(), "REQ", "default-normal")
+	c, err := g.conn.JetStream().Consumer(g.t.Context(), "REQ", "default-normal")
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -108,8 +108,7 @@ func TestNoJobOvertakesThoseThatWait(t *testing.T) {
 			for range waiting {
 				submit(in)
 			}
-			conn := bustest.Connect(t, g.cfg, "test")
-			bustest.Wait(t, "all to be in the queue, and one given back by the worker", func() bool { return g.queued(conn) == waiting-1 && g.pulls() == 0 })
+			bustest.Wait(t, "all to be in the queue, and one given back by the worker", func() bool { return g.queued() == waiting-1 && g.pulls() == 0 })
 			close(goOn)
 			for range later { // while slots become free
 				submit(g.in)

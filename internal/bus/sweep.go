@@ -17,8 +17,8 @@ var (
 	errUnknownRun = errors.New("the worker does not know the run any more")
 )
 
-// sweep looks at the workers, and at every call: it ends those the queue did not confirm, moves those
-// whose worker is gone, and probes the workers of the rest.
+// sweep looks at the workers and at every call: it ends those the queue did not
+// confirm, moves those whose worker is gone, and probes the workers of the rest.
 func (i *Ingress) sweep(now time.Time) {
 	i.peers.vacate(now)
 	i.alone.Store(i.conn.near().alone(i.peers.alive(now, workerPrefix)))

@@ -114,13 +114,9 @@ func whatWasSentMayBeChanged(t *testing.T, g *gateway) {
 // nothing there for a worker to begin.
 func TestCancelBeforeTheQueueAnswers(t *testing.T) {
 	g := newGateway(t, nil)
-	conn := bustest.Connect(t, g.cfg, "looker")
 	for n := range 20 {
 		g.submitFor(fmt.Sprint("client-", n), bus.LaneNormal).Cancel()
 	}
-	bustest.Wait(t, "all jobs to be in the queue, or to have been", func() bool {
-		s, err := conn.JetStream().Stream(t.Context(), "REQ")
-		return err == nil && s.CachedInfo().State.LastSeq >= 20
-	})
-	bustest.Wait(t, "the queue to be empty", func() bool { return g.queued(conn) == 0 })
+	bustest.Wait(t, "all jobs to be in the queue, or to have been", func() bool { return g.everQueued() >= 20 })
+	bustest.Wait(t, "the queue to be empty", func() bool { return g.queued() == 0 })
 }

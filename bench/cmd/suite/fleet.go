@@ -36,10 +36,13 @@ type fleet struct {
 	running []*exec.Cmd // in the order of their start
 }
 
-// build builds the gateway, the tools and a NATS server into dir.
-func build(ctx context.Context, dir string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir, "./cmd/model-proxy",
-		"./bench/cmd/mockprovider", "./bench/cmd/floorproxy", "./bench/cmd/loadgen", "github.com/nats-io/nats-server/v2")
+// build builds the gateway and the tools into dir, and for roles apart a NATS server.
+func build(ctx context.Context, dir string, roles bool) error {
+	args := []string{"build", "-o", dir, "./cmd/model-proxy", "./bench/cmd/mockprovider", "./bench/cmd/floorproxy", "./bench/cmd/loadgen"}
+	if roles {
+		args = append(args, "github.com/nats-io/nats-server/v2")
+	}
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build: %w", err)

@@ -92,7 +92,7 @@ func bench(ctx context.Context, o options, out io.Writer) (err error) {
 	defer os.RemoveAll(dir)
 	if o.bin == "" {
 		o.bin = dir
-		if err := build(ctx, dir); err != nil {
+		if err := build(ctx, dir, o.roles); err != nil {
 			return err
 		}
 	}
