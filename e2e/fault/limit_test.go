@@ -61,28 +61,43 @@ func TestLimitHoldsOverIngresses(t *testing.T) {
 	}
 }
 
-// A key that one worker process saw limited is left alone by all of them.
+// A key that one worker process saw limited is left alone by all of them, as
+// soon as they know. How soon that is, keysvc measures.
 func TestCooldownIsSharedByWorkers(t *testing.T) {
 	t.Parallel()
 	u := gatewaytest.NewUpstream(t, mock.Options{})
 	u.FailKey(gatewaytest.OpenAIKey, mock.Fault{Status: 429, RetryAfter: "3600"})
 	c := gatewaytest.NewCluster(t, u, gatewaytest.Setup{Env: threeKeys}, 3)
-	p := gatewaytest.Protocols[0]
-	for range 60 {
-		if a := c.Do(t, p.Plain("hello")); a.Status != 200 {
+	ask := func() {
+		if a := c.Do(t, gatewaytest.Protocols[0].Plain("hello")); a.Status != 200 {
 			t.Errorf("got %d: %s", a.Status, a.Body)
 		}
 	}
-	limited := 0
+	limited := func() (n int) {
+		for _, e := range u.AwaitOver(soon) {
+			if e.Status == 429 {
+				n++
+			}
+		}
+		return n
+	}
+	for range 9 { // each worker goes through its three keys in turn
+		if ask(); limited() > 0 {
+			break
+		}
+	}
+	for _, w := range c.Workers {
+		gatewaytest.Await(t, soon, w.Name+" to know", func() bool { return w.Metrics().Sum("model_proxy_cooldowns") == 1 })
+	}
+	for range 60 {
+		ask()
+	}
 	by := map[string]int{}
 	for _, e := range u.Requests() {
-		if e.Status == 429 {
-			limited++
-		}
 		by[c.Serving(e).Name]++
 	}
-	if limited != 1 || len(by) != 3 {
-		t.Errorf("the limited key was used %d times, want once; calls by worker: %v, want three of them", limited, by)
+	if n := limited(); n != 1 || len(by) != 3 {
+		t.Errorf("the limited key was used %d times, want once; calls by worker: %v, want three of them", n, by)
 	}
 	events := 0.0
 	for _, w := range c.Workers {
