@@ -335,7 +335,7 @@ func TestRestEnds(t *testing.T) {
 	updates := c.watchBucket(nodes[0])
 	long := keyRest(60 * time.Second)
 	long.Fingerprint = "long"
-	nodes[0].Report(report(time.Now(), keyRest(300*time.Millisecond), long))
+	nodes[0].Report(report(time.Now(), keyRest(800*time.Millisecond), long))
 	c.await(nodes[1], "the key rests", func() bool { return nodes[1].leftOf("k") > 0 })
 	c.counted(2)
 	c.passes(updates, "m.p.k.m") // the server's seconds are whole ones

@@ -85,7 +85,7 @@ func TestHalfClosedClient(t *testing.T) {
 			if err != nil || resp.StatusCode != tt.status || !strings.HasSuffix(string(text), tt.want) {
 				t.Errorf("got %d, %q, %v; want %d and %q at the end", resp.StatusCode, text, err, tt.status, tt.want)
 			}
-			gatewaytest.Await(t, 10*time.Second, "the record", func() bool { return len(g.rows(t, "--request-id", id)) == 1 })
+			gatewaytest.Await(t, time.Minute, "the record", func() bool { return len(g.rows(t, "--request-id", id)) == 1 })
 			if got := g.rows(t, "--request-id", id)[0]["outcome"]; got != "client_gone" {
 				t.Errorf("got outcome %v, want client_gone", got)
 			}

@@ -145,7 +145,7 @@ func TestWorkerKilledBeforeFirstToken(t *testing.T) {
 	killed := make(chan struct{})
 	go func() {
 		defer close(killed)
-		calls := u.AwaitRequests(ways, 10*time.Second)
+		calls := u.AwaitRequests(ways, soon)
 		c.Serving(calls[0]).Kill()
 	}()
 	got := g.everyWay(t, "hello from", nothing)
@@ -216,7 +216,7 @@ func TestProviderFails(t *testing.T) {
 func (g *gateway) checkTimers(t *testing.T, want string) {
 	t.Helper()
 	first := 0
-	gatewaytest.Await(t, 10*time.Second, "the failed attempts", func() bool {
+	gatewaytest.Await(t, soon, "the failed attempts", func() bool {
 		first = 0
 		for _, a := range g.Attempts(t, "") {
 			if a.Attempt == 1 {

@@ -12,6 +12,9 @@ import (
 	"model-proxy/internal/provider/mock"
 )
 
+// soon bounds what happens as a matter of course, also on a busy machine.
+const soon = 60 * time.Second
+
 func TestMain(m *testing.M) { os.Exit(gatewaytest.Main(m)) }
 
 // gateway is one gateway in front of the simulated provider.

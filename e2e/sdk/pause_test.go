@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
@@ -176,11 +175,11 @@ func TestPausedAnswers(t *testing.T) {
 			if want := []int64{300, 30}; usage != nil && !slices.Equal(usage, want) {
 				t.Errorf("usage: got %v tokens, want %v", usage, want)
 			}
-			row := g.AwaitRow(t, id, 5*time.Second)
+			row := g.AwaitRow(t, id, soon)
 			if row.Attempts != 3 || row.PromptTokens != 300 || row.CompletionTokens != 30 || !row.Answered() {
 				t.Errorf("request: got %+v, want 3 attempts with 300 and 30 tokens", row)
 			}
-			for _, a := range g.AwaitAttempts(t, id, 3, 5*time.Second) {
+			for _, a := range g.AwaitAttempts(t, id, 3, soon) {
 				if !a.Answered() || a.PromptTokens != 100 || a.CompletionTokens != 10 {
 					t.Errorf("attempt %d: got %+v, want ok with 100 and 10 tokens", a.Attempt, a)
 				}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/anthropics/anthropic-sdk-go"
 	"github.com/anthropics/anthropic-sdk-go/option"
@@ -47,7 +46,7 @@ func TestRefusedHints(t *testing.T) {
 	if text(got) != "You said: Hello" || !strings.Contains(head.Get("X-Model-Proxy-Warnings"), `dropped;param="temperature"`) {
 		t.Errorf("got %q with the warnings %q, want an answer without temperature", text(got), head.Get("X-Model-Proxy-Warnings"))
 	}
-	attempts := g.AwaitAttempts(t, "refused-hint", 2, 5*time.Second)
+	attempts := g.AwaitAttempts(t, "refused-hint", 2, soon)
 	if attempts[0].Status != 400 || attempts[0].Action != "auto_fix_parameters" || !attempts[1].Answered() {
 		t.Errorf("attempts: got %+v, want a refused one and a good one", attempts)
 	}
@@ -75,7 +74,7 @@ func TestWarningsComeWithEveryAnswer(t *testing.T) {
 		t.Errorf("got %d with the headers %v, want 429 with a warning of seed", got.Status, got.Header)
 	}
 	g.Do(t, gatewaytest.Request{Path: "/v1/messages", Header: map[string]string{"X-Request-Id": "lost-citation"}, Body: `{"model":"e2e-openai","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"x"}]}`})
-	row := g.AwaitRow(t, "lost-citation", 5*time.Second)
+	row := g.AwaitRow(t, "lost-citation", soon)
 	if want := []string{`dropped;param="content.annotations"`}; !slices.Equal(row.Warnings, want) {
 		t.Errorf("warnings in the record: got %q, want %q", row.Warnings, want)
 	}
