@@ -69,21 +69,47 @@ func TestBurstFromOneClient(t *testing.T) {
 	serve := sync.OnceFunc(func() { close(full) })
 	t.Cleanup(serve)
 	u.Script(func(*mock.Request) *mock.Fault { <-full; return nil })
-	var answers []<-chan gatewaytest.Answer
-	for i := range burst {
-		call := p.Plain("burst").With("X-Request-Id", "burst-"+strconv.Itoa(i))
-		if i%(burst/late) == burst/late-1 {
-			call = call.With("X-Model-Proxy-Timeout-Ms", "150")
+	sent, statuses := 0, map[int]int{}
+	send := func(call gatewaytest.Request) <-chan gatewaytest.Answer {
+		sent++
+		return both[sent%2].Go(t, call.With("X-Request-Id", "burst-"+strconv.Itoa(sent)))
+	}
+	count := func(answers []<-chan gatewaytest.Answer) {
+		for _, answer := range answers {
+			a := <-answer
+			statuses[a.Status]++
+			if wait, _ := strconv.Atoi(a.Header.Get("Retry-After")); a.Status == 429 && wait < 1 {
+				t.Errorf("refused with Retry-After %q", a.Header.Get("Retry-After"))
+			}
+			if a.Status == 503 && !a.Unconfirmed() {
+				t.Errorf("got %d: %s", a.Status, a.Body)
+			}
 		}
-		answers = append(answers, both[i%2].Go(t, call))
+	}
+	var answers, tooLate []<-chan gatewaytest.Answer
+	for range slots {
+		answers = append(answers, send(p.Plain("burst")))
+	}
+	u.AwaitRequests(slots, soon) // until serve, all others wait
+	for range late {
+		tooLate = append(tooLate, send(p.Plain("burst").With("X-Model-Proxy-Timeout-Ms", "150")))
+	}
+	for range burst - slots - late {
+		answers = append(answers, send(p.Plain("burst")))
 	}
 	gatewaytest.Await(t, soon, "the client's share to be full", func() bool {
 		return both[0].Metrics().Sum("model_proxy_rejected_total")+both[1].Metrics().Sum("model_proxy_rejected_total") > 0
 	})
+	count(tooLate)
 	serve()
 	var waits []time.Duration
-	for i := range 20 {
-		a := both[i%2].Do(t, p.Plain("trickle").With("Authorization", gatewaytest.SecondClient, "X-Request-Id", "trickle-"+strconv.Itoa(i)))
+	trickled := 0
+	for len(waits) < 20 {
+		trickled++
+		a := both[trickled%2].Do(t, p.Plain("trickle").With("Authorization", gatewaytest.SecondClient, "X-Request-Id", "trickle-"+strconv.Itoa(trickled)))
+		if a.Unconfirmed() && trickled < 25 {
+			continue
+		}
 		if a.Status != 200 {
 			t.Fatalf("trickle: got %d: %s", a.Status, a.Body)
 		}
@@ -93,19 +119,13 @@ func TestBurstFromOneClient(t *testing.T) {
 		}
 		waits = append(waits, time.Duration(ms*float64(time.Millisecond)))
 	}
-	statuses := map[int]int{}
-	for _, answer := range answers {
-		a := <-answer
-		statuses[a.Status]++
-		if wait, _ := strconv.Atoi(a.Header.Get("Retry-After")); a.Status == 429 && wait < 1 {
-			t.Errorf("refused with Retry-After %q", a.Header.Get("Retry-After"))
-		}
-	}
+	count(answers)
 	t.Logf("burst: %v", statuses)
-	if statuses[429] == 0 || statuses[200]+statuses[429]+statuses[504] != burst {
+	served := statuses[200] + statuses[503] // what a busy machine does not confirm in time may be served all the same
+	if statuses[429] == 0 || statuses[504] == 0 || statuses[503] > burst/10 || served+statuses[429]+statuses[504] != burst {
 		t.Errorf("answers to the burst: %v; want 200, some 429, and 504 for those that were late", statuses)
 	}
-	want := burst - statuses[429] + len(waits)
+	want := burst - statuses[429] + trickled
 	gatewaytest.Await(t, patience, "a record for each admitted request", func() bool { return len(c.Requests(t, "")) >= want })
 	expired := 0
 	var burstWaits []time.Duration

@@ -33,6 +33,12 @@ type Answer struct {
 	Active time.Duration // that, by the gateway's Clock
 }
 
+// Unconfirmed reports that the client was told to come again because the queue of
+// a busy machine was slow to confirm the request. It may be served all the same.
+func (a Answer) Unconfirmed() bool {
+	return a.Status == http.StatusServiceUnavailable && strings.Contains(a.Body, "did not confirm")
+}
+
 // Stream is an answer under way.
 type Stream struct {
 	Status int
