@@ -17,6 +17,14 @@ import (
 // bodyWithin is how long a client may take to send its body.
 const bodyWithin = time.Minute
 
+// unheardWithin is how long the body of a request that is already refused may
+// go on.
+const unheardWithin = 5 * time.Second
+
+// readByHTTP is how many bytes net/http reads of a body that nobody has read, before
+// it sends the answer (server.go: maxPostHandlerReadBytes).
+const readByHTTP = 256 << 10
+
 // budget bounds the bytes of all bodies held at a time.
 type budget struct {
 	limit int64 // 0 means none
@@ -56,7 +64,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *reje
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(bodyWithin)) // every net/http connection has deadlines
 	body, no := s.readAll(w, r)
-	if no != nil { // the deadline stays: net/http reads on before it sends the refusal
+	if no != nil { // the deadline stays: net/http may read on before it sends the refusal
 		return nil, no
 	}
 	_ = control.SetReadDeadline(time.Time{})
@@ -70,6 +78,24 @@ func (s *Server) readAll(w http.ResponseWriter, r *http.Request) ([]byte, *rejec
 	return s.readChunked(w, r)
 }
 
+// hearOut answers a request whose body has not been read. What net/http does
+// not read by itself is read here, for at most unheardWithin after the answer: a
+// client that writes everything before it reads would else find a broken
+// connection in its place.
+func hearOut(w http.ResponseWriter, r *http.Request, answer func()) {
+	if r.ContentLength >= 0 && r.ContentLength <= readByHTTP {
+		answer()
+		return
+	}
+	control := http.NewResponseController(w)
+	_ = control.EnableFullDuplex()        // else net/http cuts what is over readByHTTP
+	w.Header().Set("Connection", "close") // what is left unread would be taken for the next request
+	answer()
+	_ = control.Flush()
+	_ = control.SetReadDeadline(time.Now().Add(unheardWithin))
+	_, _ = io.Copy(io.Discard, r.Body)
+}
+
 // encoded reports whether the body is compressed, or otherwise not as it is.
 func encoded(h http.Header) bool {
 	v := h["Content-Encoding"]
@@ -77,7 +103,7 @@ func encoded(h http.Header) bool {
 }
 
 func (s *Server) tooLarge(w http.ResponseWriter) *rejection {
-	w.Header().Set("Connection", "close") // the rest of the body is not worth reading
+	w.Header().Set("Connection", "close") // the rest of the body is not worth waiting for
 	return reject(rejectTooLarge, llm.TooLarge, fmt.Sprintf("the request body is larger than %d bytes", s.cfg.MaxRequestBytes))
 }
 

@@ -47,7 +47,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 		if q.client != nil { // a stranger's requests leave no trace
 			q.span = s.cfg.Tracer.Request(r, came)
 		}
-		q.refuse(w, no)
+		if q.body == nil {
+			hearOut(w, r, func() { q.refuse(w, no) })
+		} else {
+			q.refuse(w, no)
+		}
 		return
 	}
 	s.inFlight.Add(1)
