@@ -4,13 +4,12 @@ import "model-proxy/internal/rawjson"
 
 // chatChoice are the members of a choice that are read.
 type chatChoice struct {
-	index, finish []byte
-	delta         []byte    // or the message
-	matched       [2][]byte // the stop sequence, as vLLM and SGLang tell it
+	index, finish  []byte
+	delta, message []byte
+	matched        [2][]byte // the stop sequence, as vLLM and SGLang tell it
 }
 
 func readChatChoice(v []byte) (c chatChoice) {
-	var message []byte
 	for name, v := range rawjson.Quoted(v) {
 		switch string(name) {
 		case `"index"`:
@@ -18,7 +17,7 @@ func readChatChoice(v []byte) (c chatChoice) {
 		case `"delta"`:
 			c.delta = v
 		case `"message"`:
-			message = v
+			c.message = v
 		case `"finish_reason"`:
 			c.finish = v
 		case `"stop_reason"`:
@@ -26,9 +25,6 @@ func readChatChoice(v []byte) (c chatChoice) {
 		case `"matched_stop"`:
 			c.matched[1] = v
 		}
-	}
-	if object(c.delta) == nil {
-		c.delta = message
 	}
 	return c
 }

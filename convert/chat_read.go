@@ -18,6 +18,7 @@ import (
 //   - any other change of kind closes the open block first.
 type chatReader struct {
 	c       *conversion
+	whole   bool // it is one answer, no stream
 	started bool
 	id      string
 
@@ -54,7 +55,7 @@ func (r *chatReader) read(dst []llm.Chunk, data []byte) ([]llm.Chunk, *llm.Error
 		}
 		dst = r.start(dst, data)
 		var err *llm.Error
-		if dst, err = r.delta(dst, c.delta); err != nil {
+		if dst, err = r.delta(dst, r.piece(c)); err != nil {
 			return dst, err
 		}
 		r.reason = firstOf(str(c.finish), r.reason)
@@ -63,6 +64,16 @@ func (r *chatReader) read(dst []llm.Chunk, data []byte) ([]llm.Chunk, *llm.Error
 		}
 	}
 	return dst, nil
+}
+
+// piece is what a choice tells: in a stream its delta, in a whole answer its
+// message. Perplexity gives both: streams repeat as a message all there was
+// before, and a whole answer has an empty delta.
+func (r *chatReader) piece(c chatChoice) []byte {
+	if object(c.message) != nil && (r.whole || object(c.delta) == nil) {
+		return c.message
+	}
+	return c.delta
 }
 
 // steady: text and thinking go through as they come, but for thinking that comes
@@ -306,7 +317,7 @@ func parseChatAnswer(c *conversion, body []byte) (*llm.Answer, *llm.Error) {
 	if rawjson.First(rawjson.Get(body, "choices")) == nil {
 		return nil, cutError("the provider's answer holds no choice", nil)
 	}
-	r := newChatReader(c)
+	r := &chatReader{c: c, whole: true, byKey: map[string]*callState{}}
 	chunks, err := r.read(nil, body)
 	if err == nil {
 		chunks, err = r.finish(chunks)

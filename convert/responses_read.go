@@ -263,8 +263,9 @@ func (r *responsesReader) done(dst []llm.Chunk, it *outputItem, item []byte) []l
 }
 
 func (r *responsesReader) doneMessage(dst []llm.Chunk, it *outputItem, item []byte) []llm.Chunk {
-	n := int64(0)
-	for part := range rawjson.Array(rawjson.Get(item, "content")) {
+	parts := rawjson.Get(item, "content")
+	n := it.firstPart(parts)
+	for part := range rawjson.Array(parts) {
 		if !it.told[n] {
 			if s := str(rawjson.Get(part, "refusal")); s != "" {
 				dst = r.say(dst, it, llm.BlockRefusal, n, s)
@@ -281,6 +282,20 @@ func (r *responsesReader) doneMessage(dst []llm.Chunk, it *outputItem, item []by
 		n++
 	}
 	return r.closeBlock(dst, "")
+}
+
+// firstPart is the content_index that the item's events gave to the first of its
+// parts. It is 0 but for hosts that go on counting from the item before, as
+// Bedrock does: the item then has fewer parts than its events have named.
+func (it *outputItem) firstPart(parts []byte) int64 {
+	count, last := int64(0), int64(-1)
+	for range rawjson.Array(parts) {
+		count++
+	}
+	for n := range it.told {
+		last = max(last, n)
+	}
+	return max(0, last+1-count)
 }
 
 // doneReasoning signs the block with what must come back. An item without text

@@ -218,12 +218,17 @@ func (c *counters) readMessages(usage []byte) {
 
 // readIterations adds up the rounds of a compacted answer, whose top-level
 // numbers leave the compaction out; a fallback round is counted in them already.
+// Other rounds, an advisor's say, are another model's.
 func (c *counters) readIterations(iterations []byte) {
 	var sum counters
 	rounds := 0
 	for it := range rawjson.Array(iterations) {
-		if rawjson.EqualString(rawjson.Get(it, "type"), "fallback_message") {
+		switch str(rawjson.Get(it, "type")) {
+		case "fallback_message":
 			return
+		case "message", "compaction":
+		default:
+			continue
 		}
 		rounds++
 		sum.prompt += count(rawjson.Get(it, "input_tokens"))

@@ -75,6 +75,9 @@ func relayEach(x *Exchange, text string, before func(*Stream)) (out string, firs
 		if em.Content {
 			first = em
 		}
+		if em.Done {
+			return string(dst), first, nil
+		}
 	}
 	dst, err = s.End(dst)
 	return string(dst), first, err

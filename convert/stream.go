@@ -78,8 +78,8 @@ func (s *Stream) Event(dst []byte, e llm.Event) ([]byte, Emitted, error) {
 	if s.failed != nil {
 		return dst, Emitted{}, s.failed
 	}
-	if s.done {
-		return dst, Emitted{Done: true}, nil
+	if s.done { // a whole answer is still to come from End
+		return dst, Emitted{Done: s.conv == nil || s.conv.writer != nil}, nil
 	}
 	if e.Data == nil {
 		return s.comment(dst, e), Emitted{}, nil
