@@ -52,6 +52,7 @@ type Target struct {
 	Vendor       string                     // whose API it really is; "" means Provider
 	Model        string                     // upstream model
 	Defaults     map[string]json.RawMessage // in the words of Protocol; fill what the client left out
+	Required     []string                   // likewise; what a request must have then
 	Capabilities llm.Capabilities
 	Quirks       llm.Quirks
 }
@@ -92,6 +93,9 @@ func New(in Input, t Target) (*Exchange, error) {
 		x.body, err = x.passRequest()
 	} else {
 		x.body, err = x.convertRequest()
+	}
+	if err == nil {
+		err = x.demand()
 	}
 	if err != nil {
 		return nil, err

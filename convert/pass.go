@@ -137,3 +137,35 @@ func addDefaults(e *rawjson.Edits, body []byte, endpoint llm.Endpoint, defaults 
 	}
 	return added
 }
+
+// demand refuses a request that lacks one of the provider's required_parameters,
+// which its defaults would have filled in.
+func (x *Exchange) demand() error {
+	endpoint := x.Endpoint()
+	if endpoint == llm.Embeddings || endpoint == llm.CountTokens || endpoint == llm.ResponsesTokens {
+		return nil
+	}
+	for _, name := range x.target.Required {
+		as := name
+		if endpoint == llm.ResponsesAPI && responsesName[name] != "" {
+			as = responsesName[name]
+		}
+		if !has(x.body, as, sameDefault[as]) {
+			e := llm.NewError(llm.BadRequest, as+" is missing; the provider demands it")
+			e.Param = as
+			return e
+		}
+	}
+	return nil
+}
+
+// has reports whether a checked object has a member of either name. It looks no
+// further than that: most clients write their prompt last.
+func has(body []byte, name, alias string) bool {
+	for quoted := range rawjson.Quoted(body) {
+		if rawjson.EqualString(quoted, name) || alias != "" && rawjson.EqualString(quoted, alias) {
+			return true
+		}
+	}
+	return false
+}

@@ -70,6 +70,44 @@ func TestPassRequest(t *testing.T) {
 	}
 }
 
+// A request without what the provider demands is refused before the call,
+// whatever the name is in the upstream's protocol.
+func TestRequiredParameters(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		client, target llm.Protocol
+		endpoint       llm.Endpoint
+		in             string
+		defaults       map[string]json.RawMessage
+		missing        string
+	}{
+		{name: "missing", client: llm.Anthropic, target: llm.Anthropic, in: `{"messages":[]}`, missing: "max_tokens"},
+		{name: "given", client: llm.Anthropic, target: llm.Anthropic, in: `{"messages":[],"max_tokens":1}`},
+		{name: "only within", client: llm.Anthropic, target: llm.Anthropic, in: `{"metadata":{"max_tokens":1}}`, missing: "max_tokens"},
+		{name: "default", client: llm.Anthropic, target: llm.Anthropic, in: `{}`, defaults: map[string]json.RawMessage{"max_tokens": json.RawMessage("9")}},
+		{name: "newer name", client: llm.OpenAI, target: llm.OpenAI, in: `{"max_completion_tokens":1}`},
+		{name: "name in Responses", client: llm.Responses, target: llm.Responses, in: `{"max_tokens":1}`, missing: "max_output_tokens"},
+		{name: "converted", client: llm.OpenAI, target: llm.Anthropic, in: `{"messages":[{"role":"user","content":"x"}]}`},
+		{name: "converted, missing", client: llm.Anthropic, target: llm.OpenAI, in: `{"messages":[{"role":"user","content":"x"}]}`, missing: "max_tokens"},
+		{name: "embeddings", client: llm.OpenAI, target: llm.OpenAI, endpoint: llm.Embeddings, in: `{"input":"x"}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := Input{Client: c.client, Endpoint: c.endpoint, Body: []byte(c.in)}
+			if in.Endpoint == "" {
+				in.Endpoint = endpoints[c.client]
+			}
+			_, err := New(in, Target{Protocol: c.target, Defaults: c.defaults, Required: []string{"max_tokens"}})
+			e, refused := errors.AsType[*llm.Error](err)
+			switch {
+			case c.missing == "" && err != nil:
+				t.Errorf("refused: %v", err)
+			case c.missing != "" && (!refused || e.Kind != llm.BadRequest || e.Param != c.missing):
+				t.Errorf("got %v, want a refusal for %s", err, c.missing)
+			}
+		})
+	}
+}
+
 const (
 	chatRole   = `{"id":"c1","model":"gpt","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}],"usage":null}`
 	chatText   = `{"id":"c1","choices":[{"index":0,"delta":{"content":"Hi \u00e9"},"finish_reason":null}],"usage":null, "x":1.0}`

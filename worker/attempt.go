@@ -65,7 +65,8 @@ func (a *attempt) convert(in convert.Input) error {
 	}
 	route := a.step.Route
 	target := convert.Target{Protocol: a.step.Protocol, Provider: route.Provider.Name, Vendor: route.Provider.Vendor,
-		Model: route.Model, Defaults: route.Provider.DefaultParameters, Capabilities: route.Capabilities, Quirks: route.Provider.Quirks}
+		Model: route.Model, Defaults: route.Provider.DefaultParameters, Required: route.Provider.Required,
+		Capabilities: route.Capabilities, Quirks: route.Provider.Quirks}
 	x, err := convert.New(in, target)
 	if needs, ok := errors.AsType[*convert.NeedsFiles](err); ok {
 		if in.Files, err = a.job.fetch(needs); err == nil {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"model-proxy/config"
@@ -53,6 +54,30 @@ func TestFormatConversion(t *testing.T) {
 			t.Errorf("call %d: got %s, want %s", i+1, got, want)
 		}
 	}
+}
+
+// A request that lacks one of the provider's required_parameters is told so,
+// unless its default_parameters have it.
+func TestRequiredParameters(t *testing.T) {
+	t.Parallel()
+	const bare = `{"model":"claude-4.5-opus","messages":[{"role":"user","content":"Hello!"}]}`
+	g := prepare(t)
+	file := files(g.upstream.URL)["providers/anthropic.json"]
+	g.write("config/providers/anthropic.json", strings.Replace(file, `"max_retries": 3,`, `"max_retries": 3, "required_parameters": ["max_tokens"],`, 1))
+	g.launch(environment)
+	g.awaitAddress()
+	g.do("POST", "/v1/messages", bare, "Authorization", clientKey).want(t, 400, `"invalid_request_error"`, "max_tokens is missing")
+	g.do("POST", "/v1/messages/count_tokens", bare, "Authorization", clientKey).want(t, 200)
+	g.chat("claude-4.5-opus").want(t, 200)
+	if got := g.upstream.Requests(); len(got) != 2 {
+		t.Errorf("the provider got %d requests, want the two that had all they need: %+v", len(got), got)
+	}
+
+	g.write("config/providers/anthropic.json", strings.Replace(strings.Replace(file, `"n": 1`, `"max_tokens": 1024`, 1),
+		`"max_retries": 3,`, `"max_retries": 3, "required_parameters": ["max_tokens"],`, 1))
+	g.Signal(syscall.SIGHUP)
+	g.AwaitLog(`"msg":"configuration reloaded"`, soon)
+	g.do("POST", "/v1/messages", bare, "Authorization", clientKey).want(t, 200)
 }
 
 // Keys come from every variable of the pattern, gaps and repeats do not matter,
