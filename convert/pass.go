@@ -102,11 +102,11 @@ var sameDefault = map[string]string{
 	"max_completion_tokens": "max_tokens",
 }
 
-// responsesName spells default_parameters, which are written for Chat
-// Completions, for Responses; those missing here it does not know.
+// responsesName spells what is written for Chat Completions, default_parameters
+// and required_parameters, for Responses. It does not know defaults missing here.
 var responsesName = map[string]string{
 	"max_tokens": "max_output_tokens", "max_completion_tokens": "max_output_tokens", "max_output_tokens": "max_output_tokens",
-	"temperature": "temperature", "top_p": "top_p", "reasoning": "reasoning", "service_tier": "service_tier",
+	"messages": "input", "temperature": "temperature", "top_p": "top_p", "reasoning": "reasoning", "service_tier": "service_tier",
 	"parallel_tool_calls": "parallel_tool_calls", "store": "store", "truncation": "truncation", "text": "text",
 }
 

@@ -79,6 +79,7 @@ func TestRequiredParameters(t *testing.T) {
 		endpoint       llm.Endpoint
 		in             string
 		defaults       map[string]json.RawMessage
+		demands        string // "" means max_tokens
 		missing        string
 	}{
 		{name: "missing", client: llm.Anthropic, target: llm.Anthropic, in: `{"messages":[]}`, missing: "max_tokens"},
@@ -87,6 +88,7 @@ func TestRequiredParameters(t *testing.T) {
 		{name: "default", client: llm.Anthropic, target: llm.Anthropic, in: `{}`, defaults: map[string]json.RawMessage{"max_tokens": json.RawMessage("9")}},
 		{name: "newer name", client: llm.OpenAI, target: llm.OpenAI, in: `{"max_completion_tokens":1}`},
 		{name: "name in Responses", client: llm.Responses, target: llm.Responses, in: `{"max_tokens":1}`, missing: "max_output_tokens"},
+		{name: "prompt in Responses", client: llm.Responses, target: llm.Responses, in: `{"input":"x","max_output_tokens":1}`, demands: "messages"},
 		{name: "converted", client: llm.OpenAI, target: llm.Anthropic, in: `{"messages":[{"role":"user","content":"x"}]}`},
 		{name: "converted, missing", client: llm.Anthropic, target: llm.OpenAI, in: `{"messages":[{"role":"user","content":"x"}]}`, missing: "max_tokens"},
 		{name: "embeddings", client: llm.OpenAI, target: llm.OpenAI, endpoint: llm.Embeddings, in: `{"input":"x"}`},
@@ -96,7 +98,10 @@ func TestRequiredParameters(t *testing.T) {
 			if in.Endpoint == "" {
 				in.Endpoint = endpoints[c.client]
 			}
-			_, err := New(in, Target{Protocol: c.target, Defaults: c.defaults, Required: []string{"max_tokens"}})
+			if c.demands == "" {
+				c.demands = "max_tokens"
+			}
+			_, err := New(in, Target{Protocol: c.target, Defaults: c.defaults, Required: []string{c.demands}})
 			e, refused := errors.AsType[*llm.Error](err)
 			switch {
 			case c.missing == "" && err != nil:
