@@ -14,6 +14,28 @@ import (
 	"github.com/joho/godotenv"
 )
 
+// parseEnv reads the text of a .env file. A $ is itself unless it is followed by
+// a name in braces: keys and passwords hold some, and the predecessor's files
+// were read so. godotenv takes $NAME for a variable too, so it is not shown them.
+func parseEnv(text []byte) (map[string]string, error) {
+	const hidden = "\x00" // no variable can hold it
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	text = dollar.ReplaceAllFunc(text, func(found []byte) []byte {
+		if string(found) == "$" {
+			return []byte(hidden)
+		}
+		return found
+	})
+	values, err := godotenv.UnmarshalBytes(text)
+	for name, value := range values {
+		values[name] = strings.ReplaceAll(value, hidden, "$")
+	}
+	return values, err
+}
+
+// dollar finds a $ with what says that it is not itself, or that it is.
+var dollar = regexp.MustCompile(`\\?\$\{?`)
+
 // setEnv sets variables in a .env file, which need not exist. All other lines
 // stay as they are. The file becomes readable by its owner only.
 func setEnv(file string, values map[string]string) error {
@@ -24,7 +46,7 @@ func setEnv(file string, values map[string]string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read environment file: %w", err)
 	}
-	before, err := godotenv.UnmarshalBytes(old)
+	before, err := parseEnv(old)
 	if err != nil {
 		return fmt.Errorf("%s: not a list of NAME=value lines; mend it first", file)
 	}
@@ -39,7 +61,7 @@ func setEnv(file string, values map[string]string) error {
 	// edit: read the result back before it replaces anything.
 	want := maps.Clone(before)
 	maps.Copy(want, values)
-	after, err := godotenv.UnmarshalBytes([]byte(text))
+	after, err := parseEnv([]byte(text))
 	if err != nil || !maps.Equal(after, want) {
 		return fmt.Errorf("%s: cannot be edited without changing other lines; set %s by hand", file, strings.Join(slices.Sorted(maps.Keys(values)), ", "))
 	}

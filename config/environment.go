@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/joho/godotenv"
 	"github.com/kelseyhightower/envconfig"
 )
 
@@ -109,15 +108,14 @@ func readEnvFile(name string) (map[string]string, error) {
 	if optional {
 		name = ".env"
 	}
-	f, err := os.Open(name)
+	text, err := os.ReadFile(name)
 	if optional && errors.Is(err, fs.ErrNotExist) {
 		return map[string]string{}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read environment file: %w", err)
 	}
-	defer f.Close()
-	values, err := godotenv.Parse(f)
+	values, err := parseEnv(text)
 	if err != nil {
 		// The parser quotes the line it stumbled over, which may hold a key.
 		return nil, fmt.Errorf("%s: not a list of NAME=value lines; check quotes and line ends", name)
