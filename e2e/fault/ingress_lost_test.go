@@ -2,6 +2,7 @@ package fault_test
 
 import (
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,6 +48,52 @@ func TestIngressKilled(t *testing.T) {
 		if a := c.AwaitAttempts(t, id, 1, soon); a[0].Outcome != "cancelled" {
 			t.Errorf("attempt of %s: got %s, want cancelled", id, a[0].Outcome)
 		}
+	}
+}
+
+// An ingress that is stopped for so long that its workers give its requests up finds
+// streams that have ended without an end: their clients are told so. A request
+// whose client has nothing yet is made again.
+func TestIngressStoppedForAWhile(t *testing.T) {
+	t.Parallel()
+	u := gatewaytest.NewUpstream(t, mock.Options{Fault: mock.Fault{Delay: 50 * time.Millisecond, Chunks: 5000}})
+	c := gatewaytest.NewCluster(t, u, gatewaytest.Setup{}, 2)
+	var open []*gatewaytest.Stream
+	for i, p := range gatewaytest.Protocols {
+		s := c.MustOpen(t, p.Stream("on and on").With("X-Request-Id", "stopped-"+strconv.Itoa(i)))
+		s.MustEvents(t, 5)
+		open = append(open, s)
+	}
+	u.Script(func(r *mock.Request) *mock.Fault {
+		if r.Seq == int64(len(open))+1 {
+			return &mock.Fault{TTFT: time.Minute}
+		}
+		return &mock.Fault{}
+	})
+	plain := c.Go(t, gatewaytest.Protocols[0].Plain("hello").With("X-Request-Id", "stopped-plain"))
+	u.AwaitRequests(len(open)+1, soon)
+	stopped := time.Now()
+	c.Signal(syscall.SIGSTOP)
+	u.AwaitOver(patience)
+	c.Signal(syscall.SIGCONT)
+	long := time.Since(stopped) > 9*time.Second // the machine is slow: the sink may have closed the records
+	for i, s := range open {
+		got, err := s.Rest()
+		if err != nil {
+			t.Errorf("stream %d ended with %v, want a proper end of the body", i, err)
+		}
+		if err := gatewaytest.Protocols[i].CheckCut(got, u.Sent()[i]); err != nil {
+			t.Errorf("stream %d: %v", i, err)
+		}
+		checkBroken(t, c.Gateway, "stopped-"+strconv.Itoa(i), "cancelled")
+	}
+	checkWhole(t, <-plain, u.LastSent())
+	row, a := c.AwaitRow(t, "stopped-plain", soon), c.AwaitAttempts(t, "stopped-plain", 2, soon)
+	if !long && (row.Outcome != "ok" || row.Attempts != 2) {
+		t.Errorf("request: got %s with %d attempts, want ok with 2", row.Outcome, row.Attempts)
+	}
+	if a[0].Outcome != "cancelled" || a[1].Outcome != "ok" {
+		t.Errorf("attempts: got %s and %s, want cancelled and ok", a[0].Outcome, a[1].Outcome)
 	}
 }
 

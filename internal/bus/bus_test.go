@@ -315,6 +315,53 @@ func lostWorkerOfACancelledJob(t *testing.T, g *gateway) {
 	c.Close()
 }
 
+// A worker that stops by itself, because it has taken the ingress for gone, has not
+// answered. While the client has nothing the job is run again.
+func TestWorkerGivesUpBeforeTheFirstByte(t *testing.T) {
+	nearAndApart(t, workerGivesUpBeforeTheFirstByte)
+}
+
+func workerGivesUpBeforeTheFirstByte(t *testing.T, g *gateway) {
+	g.worker(8, func(r *bus.Run) {
+		r.Accept(&bus.Attempt{Number: r.Attempts + 1})
+		if r.Number > 1 {
+			answer(r)
+			return
+		}
+		_ = r.Send(bus.Part{Head: &bus.Head{Status: 200}, Data: []byte("a"), Events: 1})
+		_ = r.Send(bus.Part{End: &bus.End{Cancelled: true, Attempts: r.Attempts + 1}})
+	})
+	c := g.submit([]byte("hello"))
+	bustest.Wait(t, "the job to be given up", func() bool { s := c.State(); return s.WorkerID != "" && !c.Running() })
+	if data, end := collect(t, c); string(data) != "hello" || end.Err != nil {
+		t.Errorf("got %q, end %+v; want hello", data, end)
+	}
+	if s := c.State(); s.Deliveries != 2 || s.Attempts != 2 {
+		t.Errorf("state %+v, want 2 deliveries and 2 attempts", s)
+	}
+}
+
+// Once the client has something, it ends in an error.
+func TestWorkerGivesUpInMidStream(t *testing.T) { nearAndApart(t, workerGivesUpInMidStream) }
+
+func workerGivesUpInMidStream(t *testing.T, g *gateway) {
+	begun := make(chan struct{})
+	g.worker(8, func(r *bus.Run) {
+		r.Accept(nil)
+		_ = r.Send(bus.Part{Head: &bus.Head{Status: 200}, Data: []byte("a"), Events: 1})
+		<-begun
+		_ = r.Send(bus.Part{End: &bus.End{Cancelled: true, Attempts: 1, Usage: llm.Usage{Completion: 3}}})
+	})
+	c := g.submit([]byte("{}"))
+	if f := next(t, c); !c.Commit(f) {
+		t.Fatal("first frame refused")
+	}
+	close(begun)
+	if _, end := collect(t, c); end.Err == nil || end.Err.Kind != llm.BadGateway || end.Usage.Completion != 3 {
+		t.Errorf("got end %+v, want bad_gateway and what was used", end)
+	}
+}
+
 func TestConcurrentJobsStayApart(t *testing.T) { nearAndApart(t, concurrentJobsStayApart) }
 
 func concurrentJobsStayApart(t *testing.T, g *gateway) {

@@ -18,7 +18,8 @@ const (
 	windowBytes  = 256 << 10
 )
 
-// againAfter is how long a job waits that a worker did not know the model of.
+// againAfter is how long a job waits that a worker gave back: it did not know the
+// model, or had given it up.
 const againAfter = time.Second
 
 // maxGrants is how often a job may be granted to workers that never accept it.
@@ -61,7 +62,7 @@ type Call struct {
 	attempts  int        // begun so far, as far as is known; a run that ends says how many were made
 	accepted  time.Time
 	began     time.Time // the newest attempt
-	again     time.Time // when to publish once more because the worker did not know the model
+	again     time.Time // when to publish once more because the worker gave the job back
 	next      uint32    // sequence wanted next
 	queue     []Frame   // received
 	taken     int       // of queue, by Next
@@ -315,11 +316,11 @@ func (c *Call) take(f *Frame, now time.Time) (news bool) {
 // concern to the reader.
 func (c *Call) takeLocked(f *Frame) (news bool) {
 	c.next++
-	if f.End != nil && f.End.Again && c.again.IsZero() {
-		c.in.done(c.worker, c.run)
-		c.gone = append(c.gone, c.run)
-		c.run, c.again, c.attempts = 0, c.lastFrame.Add(againAfter), f.End.Attempts
-		c.moveLocked(placeAside)
+	if f.End != nil && f.End.Cancelled && !c.cancelled {
+		f.End.Again, f.End.Err = true, c.gaveUpLocked()
+	}
+	if f.End != nil && f.End.Again && c.again.IsZero() && !c.committed && !c.cancelled {
+		c.setAsideLocked(f.End)
 		return false
 	}
 	c.noteLocked(f)
@@ -338,6 +339,24 @@ func (c *Call) takeLocked(f *Frame) (news bool) {
 	}
 	c.queue = append(c.queue, *f)
 	return true
+}
+
+// gaveUpLocked is what the end of a worker that stopped by itself comes to: it has
+// taken this ingress for gone, which has only been stopped for a while, or cut off.
+func (c *Call) gaveUpLocked() *llm.Error {
+	if c.committed {
+		return llm.NewError(llm.BadGateway, "the connection to the worker was lost while it answered")
+	}
+	return llm.NewError(llm.Unavailable, "the request was given up by its worker, more than once")
+}
+
+// setAsideLocked keeps a job that a worker has given back, to publish it once more.
+func (c *Call) setAsideLocked(end *End) {
+	c.in.done(c.worker, c.run)
+	c.gone = append(c.gone, c.run)
+	c.run, c.again, c.attempts = 0, c.lastFrame.Add(againAfter), end.Attempts
+	c.queue, c.taken, c.held = nil, 0, 0
+	c.moveLocked(placeAside)
 }
 
 // isNextLocked reports whether a frame is the one that is wanted next of the

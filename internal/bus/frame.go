@@ -61,7 +61,7 @@ type Head struct {
 // End closes a job: with an answer given, or with an error if Err is not nil.
 type End struct {
 	Err          *llm.Error
-	Cancelled    bool    // the worker stopped because it was told to
+	Cancelled    bool    // the worker stopped: it was told to, or heard nothing of its ingress
 	Again        bool    // the worker does not know the model: another may, or this one after a reload
 	Refused      Refusal // the queue never took the job; made up by the ingress, not on the wire
 	Attempts     int     // calls to upstreams so far, over all deliveries
