@@ -12,7 +12,8 @@ import (
 
 // KeyState is one key of a provider as an operator sees it. Rests holds what
 // keeps it from work, longest first; their For is what is left. A rest of
-// scope key_model keeps it from that model only.
+// scope key_model keeps it from that model only, one of scope breaker keeps every
+// key from it.
 type KeyState struct {
 	Provider    string
 	Fingerprint string
@@ -30,7 +31,7 @@ func (s *Service) List(now time.Time, snap *config.Snapshot) []KeyState {
 		for _, k := range configuredKeys(snap, name) {
 			st := KeyState{Provider: name, Fingerprint: k.Secret.Fingerprint(), LastFour: k.Secret.LastFour(), Env: k.Env}
 			for _, r := range rests {
-				if r.Provider == name && r.Scope != llm.ScopeBreaker && (r.Fingerprint == "" || r.Fingerprint == st.Fingerprint) {
+				if r.Provider == name && (r.Fingerprint == "" || r.Fingerprint == st.Fingerprint) {
 					st.Rests = append(st.Rests, r)
 				}
 			}

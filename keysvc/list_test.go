@@ -24,7 +24,7 @@ func TestList(t *testing.T) {
 		{Scope: llm.ScopeKeyModel, Provider: "p", Fingerprint: fp, Model: "x", For: time.Hour, Cause: "rate_limit", Status: 429},
 		{Scope: llm.ScopeKey, Provider: "p", Fingerprint: p.Keys[1].Secret.Fingerprint(), For: time.Second, Cause: "auth"},
 		{Scope: llm.ScopeProvider, Provider: "q", For: time.Minute, Cause: "overloaded"},
-		{Scope: llm.ScopeBreaker, Provider: "q", Model: "x", For: time.Minute, Cause: "repeated_failures"},
+		{Scope: llm.ScopeBreaker, Provider: "q", Model: "x", For: 30 * time.Second, Cause: "repeated_failures"},
 	} {
 		s.rest(now, r, now)
 	}
@@ -41,7 +41,7 @@ func TestList(t *testing.T) {
 		"p P_API_KEY_1 1111 key_model rate_limit 59m58s key auth 58s",
 		"p P_API_KEY_2 2222",
 		"p OWN 3333",
-		"q Q_API_KEY 1111 provider overloaded 58s",
+		"q Q_API_KEY 1111 provider overloaded 58s breaker repeated_failures 28s",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -54,7 +54,7 @@ func keyRows(states []keysvc.KeyState) []keyRow {
 func stateOf(k keysvc.KeyState) string {
 	state := keyUsable
 	for _, r := range k.Rests {
-		if r.Scope != llm.ScopeKeyModel {
+		if r.Model == "" {
 			return keyResting
 		}
 		state = keyPartly
@@ -68,8 +68,11 @@ func (r restRow) describe() string {
 	if r.Model != "" {
 		text += " for " + r.Model
 	}
-	if r.Scope == llm.ScopeProvider {
+	switch r.Scope {
+	case llm.ScopeProvider:
 		text += ", the whole provider"
+	case llm.ScopeBreaker:
+		text += ", every key"
 	}
 	if r.Cause != "" {
 		text += " (" + strings.ReplaceAll(r.Cause, "_", " ") + ")"

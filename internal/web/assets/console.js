@@ -233,7 +233,7 @@ async function details(request, line) {
 // keyList shows which provider keys rest, why and for how long.
 function keyList(pool) {
   if (!pool) return [];
-  const rest = (r) => [ms(r.seconds * 1000), r.model && "for " + r.model, r.scope === "provider" && "the whole provider", r.cause, r.status].filter(Boolean).join(", ");
+  const rest = (r) => [ms(r.seconds * 1000), r.model && "for " + r.model, r.scope === "provider" && "the whole provider", r.scope === "breaker" && "every key", r.cause, r.status].filter(Boolean).join(", ");
   return el("section", {}, el("h2", {}, "Provider keys"), grid("keys", {
     provider: (k) => k.provider, key: (k) => el("code", {}, k.key_fp), ends: (k) => k.last_four && "…" + k.last_four, variable: (k) => k.env,
     state: (k) => el("span", { class: k.state === "usable" ? "" : "bad" }, k.state), rests: (k) => k.rests.map(rest).join("; "),
