@@ -109,7 +109,7 @@ func (d *doctor) configuration() []checkRow {
 	d.snap = snap
 	var rows []checkRow
 	for _, p := range snap.Problems {
-		row := checkRow{name, checkBad, p.Error(), "mend the place it names: the file is left out until then"}
+		row := checkRow{name, checkBad, p.Error(), "mend the place it names: the file, or the value, is left out until then"}
 		if p.Warning {
 			row = checkRow{Check: name, Result: checkWarn, Found: p.Error()}
 		}

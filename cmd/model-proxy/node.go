@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -108,9 +110,12 @@ func busConfig(env *config.Environment, log *slog.Logger) bus.Config {
 		QueueMaxBytes: v.QueueMaxBytes, LogMaxBytes: v.LogMaxBytes, Log: log}
 }
 
+// levelOf has the levels that the predecessor's --log-level took besides.
+var levelOf = map[string]string{"trace": "debug", "warning": "warn", "critical": "error"}
+
 func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
+	if err := l.UnmarshalText([]byte(cmp.Or(levelOf[strings.ToLower(level)], level))); err != nil {
 		return nil, fmt.Errorf("--log-level %q: want debug, info, warn or error", level)
 	}
 	switch opts := (&slog.HandlerOptions{Level: l}); format {
