@@ -64,6 +64,7 @@ func TestLeaderStops(t *testing.T) {
 	u := gatewaytest.NewUpstream(t, mock.Options{Fault: mock.Fault{TTFT: 20 * time.Millisecond, Delay: 20 * time.Millisecond, Chunks: 20}})
 	n, c, other := replicated(t, u)
 	both := []*gatewaytest.Gateway{c.Gateway, other}
+	awaitServed(t, "the cluster to serve", both...)
 	long := openLong(t, both, 6, 600)
 	over := make(chan struct{})
 	all := make(chan [][]asked, 1)
@@ -73,9 +74,7 @@ func TestLeaderStops(t *testing.T) {
 	leader := n.Leader("REQ")
 	stopped := time.Now()
 	leader.Stop()
-	gatewaytest.Await(t, patience, "a request to be served without the old leader", func() bool {
-		return both[0].Do(t, gatewaytest.Protocols[0].Plain("hello").With("X-Request-Id", "probe", "X-Model-Proxy-Timeout-Ms", "2000")).Status == 200
-	})
+	awaitServed(t, "a request to be served without the old leader", both[0])
 	t.Logf("served again after %v", time.Since(stopped).Round(time.Millisecond))
 	for i, s := range long {
 		if got, err := s.Rest(); err != nil || !gatewaytest.Protocols[i%2].Ended(got) {
