@@ -106,6 +106,51 @@ func TestUnconfirmedRequest(t *testing.T) {
 	checkServes(t, g, gatewaytest.Protocols[0])
 }
 
+// A server that is there and says nothing, or a network that swallows what it says,
+// is away like one that is gone: requests are refused at once, also those that
+// would wait behind others, and streams end, also while the client library waits
+// for a new connection.
+func TestNATSMute(t *testing.T) {
+	t.Parallel()
+	p := gatewaytest.Protocols[0]
+	for _, connected := range []bool{true, false} {
+		t.Run("connected="+strconv.FormatBool(connected), func(t *testing.T) {
+			t.Parallel()
+			u := gatewaytest.NewUpstream(t, mock.Options{})
+			c := gatewaytest.NewCluster(t, u, gatewaytest.Setup{}, 1)
+			link := gatewaytest.NewLink(t, c.NATS.URL())
+			g := c.AddIngressAt(link.URL())
+			running := g.MustOpen(t, p.Stream("running").With("X-Request-Id", "running", "X-Mock-Delay", "20ms", "X-Mock-Chunks", "5000"))
+			running.MustEvents(t, 5)
+			muted, unmute := time.Now(), link.Mute()
+			if !connected {
+				link.Cut()
+				link.Heal()
+			}
+			for range 2 { // they find out that nobody is there
+				checkRefused(t, p, g.Do(t, p.Plain("meanwhile")))
+			}
+			var answers []<-chan gatewaytest.Answer
+			for range 6 {
+				answers = append(answers, g.Go(t, p.Plain("meanwhile")))
+			}
+			for _, a := range answers {
+				checkRefused(t, p, <-a)
+			}
+			got, _ := running.Rest()
+			took := c.Clock.Since(muted)
+			t.Logf("the stream ended after %v", took.Round(time.Millisecond))
+			if err := p.CheckCut(got, u.Sent()[0]); err != nil || took > 8*time.Second {
+				t.Errorf("the stream under way: %v after %v; want an error event within 5 s", err, took)
+			}
+			unmute()
+			gatewaytest.Await(t, patience, "an answer after the server's return", func() bool {
+				return g.Do(t, p.Plain("after").With("X-Model-Proxy-Timeout-Ms", "5000")).Status == 200
+			})
+		})
+	}
+}
+
 // A worker that never comes back ends its streams with an error event, and its
 // records are closed for it.
 func TestConnectionCutForGood(t *testing.T) {

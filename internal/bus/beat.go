@@ -54,6 +54,9 @@ func (w *Worker) heard(m *nats.Msg) {
 		w.beat()
 	}
 	w.peers.beat(id)
+	if id == w.id {
+		w.vigil.heard(time.Now())
+	}
 }
 
 func (i *Ingress) beat() {
@@ -68,6 +71,10 @@ func (i *Ingress) beat() {
 func (i *Ingress) heard(m *nats.Msg) {
 	id := m.Subject[len("hb."):]
 	s := i.peers.beat(id)
+	if id == i.id {
+		i.mute.Store(false)
+		return
+	}
 	body := reader{b: m.Data}
 	switch {
 	case strings.HasPrefix(id, workerPrefix) && len(m.Data) > 0:

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -40,6 +41,7 @@ type Conn struct {
 	nc  *nats.Conn
 	js  jetstream.JetStream
 	cfg Config
+	up  atomic.Bool // the server can be reached
 
 	mu          sync.Mutex // guards the rest
 	onReconnect []func()
@@ -56,6 +58,7 @@ const (
 // waits for it until ctx ends.
 func Connect(ctx context.Context, cfg Config, name string) (*Conn, error) {
 	c := &Conn{cfg: cfg}
+	c.up.Store(true) // nobody sees c before it is
 	opts := []nats.Option{
 		nats.Name("model-proxy " + name),
 		nats.MaxReconnects(-1),
@@ -66,9 +69,11 @@ func Connect(ctx context.Context, cfg Config, name string) (*Conn, error) {
 		nats.Timeout(dialWithin),
 		nats.ReconnectHandler(func(*nats.Conn) {
 			cfg.Log.Info("NATS connection is back", "role", name)
+			c.up.Store(true)
 			c.reconnected()
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			c.up.Store(false)
 			if err != nil {
 				cfg.Log.Warn("NATS connection lost", "role", name, "error", err)
 			}
@@ -130,8 +135,10 @@ func (c *Conn) JetStream() jetstream.JetStream { return c.js }
 // NATS is the connection itself, for the same.
 func (c *Conn) NATS() *nats.Conn { return c.nc }
 
-// Connected reports whether the server can be reached at this moment.
-func (c *Conn) Connected() bool { return c.nc.IsConnected() }
+// Connected reports whether the server can be reached at this moment. It never
+// waits, as the client library does: that holds its lock while it dials, for
+// seconds where a server, or the network before it, is mute.
+func (c *Conn) Connected() bool { return c.up.Load() }
 
 // OnReconnect calls f, on a goroutine of the connection, each time the
 // connection is back after a loss.

@@ -67,7 +67,8 @@
 // reconnecting, and then the answer ends in an error. A worker treats its
 // ingresses the same way and stops calling upstreams for those that are gone.
 // What a process slept itself, on a machine that stood still, is no silence of others.
-// A process without a connection gives up after 4 s, before others give it up.
+// A process without a connection gives up after 4 s, before others give it up. An
+// ingress that hears nothing for 2 s, not even its own beats, takes no request in.
 // A job that waits in the queue when its ingress dies is run by nobody, and is
 // recorded by the worker that gets it, or by the log sink (orphan.go).
 // No process compares its clock with another's.

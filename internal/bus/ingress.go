@@ -77,6 +77,7 @@ type Ingress struct {
 
 	tokens atomic.Uint64
 	alone  atomic.Bool // the only workers are near: there is nobody that the queue would share jobs with
+	mute   atomic.Bool // the server is connected, but nothing comes back from it: not even this ingress's own beats
 
 	queueMade time.Time // of the queue that jobs went to; owned by Run and what it starts
 
@@ -167,6 +168,9 @@ func (i *Ingress) watch(ctx context.Context) {
 		case cutOff:
 			i.abandon()
 		}
+		if state != present { // to publish would only wait for the connection
+			continue
+		}
 		if n++; n%2 == 0 {
 			i.beat()
 			i.peers.forget(now)
@@ -208,7 +212,7 @@ func (i *Ingress) unconfirmed(f func(c *Call)) {
 // it back until its tenant's turn has come. What becomes of it arrives through the
 // Call; an error means that the queue cannot be reached.
 func (i *Ingress) Submit(job *Job) (*Call, error) {
-	if !i.conn.Connected() {
+	if !i.conn.Connected() || i.mute.Load() {
 		return nil, llm.NewError(llm.Unavailable, "the queue cannot be reached at the moment")
 	}
 	now := time.Now()
@@ -363,6 +367,15 @@ func quickAck(data []byte) (uint64, bool) {
 
 // refused ends a call that the queue did not take.
 func (c *Call) refused(why Refusal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refusedLocked(why)
+}
+
+func (c *Call) refusedLocked(why Refusal) {
+	if c.run != 0 || c.finished {
+		return
+	}
 	e := llm.NewError(llm.Unavailable, refusalMessages[why])
 	if why == RefusedClient {
 		e.Kind = llm.RateLimited
@@ -371,13 +384,9 @@ func (c *Call) refused(why Refusal) {
 	if why != RefusedBus {
 		e.RetryAfter = c.tenant.retryAfter(why)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.run == 0 && !c.finished {
-		c.finishLocked()
-		c.queue = append(c.queue, Frame{End: &End{Err: e, Refused: why}})
-		c.Wake()
-	}
+	c.finishLocked()
+	c.queue = append(c.queue, Frame{End: &End{Err: e, Refused: why}})
+	c.Wake()
 }
 
 var refusalMessages = map[Refusal]string{

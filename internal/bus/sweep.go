@@ -22,6 +22,8 @@ var (
 func (i *Ingress) sweep(now time.Time) {
 	i.peers.vacate(now)
 	i.alone.Store(i.conn.near().alone(i.peers.alive(now, workerPrefix)))
+	mute := i.peers.silence(i.id, now) > hungAfter
+	i.mute.Store(mute)
 	i.gate.tick(i.peers.alive(now, ingressPrefix))
 	i.gate.ring()
 	probes := map[string][]byte{} // by worker: silent runs, each with the sequence wanted next
@@ -34,6 +36,8 @@ func (i *Ingress) sweep(now time.Time) {
 			if now.After(c.again) {
 				c.publishLocked()
 			}
+		case c.place == placeHeld && mute:
+			c.refusedLocked(RefusedBus)
 		case c.run == 0:
 			if c.place == placeQueued && !c.acked && now.Sub(c.lastFrame) > pubAckWithin {
 				c.failLocked(notConfirmed())

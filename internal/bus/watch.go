@@ -35,6 +35,9 @@ func (w *Worker) watch(over <-chan struct{}) {
 		case cutOff:
 			w.abandon()
 		}
+		if state != present { // to publish would only wait for the connection
+			continue
+		}
 		if n%2 == 0 {
 			w.beat()
 			w.peers.forget(now)
