@@ -69,7 +69,10 @@ func (j *job) serve() {
 	}
 	for err == nil {
 		if !j.told {
-			r.Attempt(j.announce(step, nil))
+			if cause := r.Attempt(j.announce(step, nil)); cause != nil {
+				j.leave(cause)
+				return
+			}
 		}
 		j.told = false
 		if over := j.try(step); over {
@@ -109,8 +112,7 @@ func (j *job) try(s router.Step) (over bool) {
 		select {
 		case <-pause.C:
 		case <-j.run.Context().Done():
-			j.w.cfg.Keys.Report(j.walk.Cancelled()) // the step may have held a breaker's one probe
-			j.stop(context.Cause(j.run.Context()))
+			j.leave(context.Cause(j.run.Context()))
 			return true
 		}
 	}
@@ -119,7 +121,10 @@ func (j *job) try(s router.Step) (over bool) {
 	failure := j.attempt(a)
 	for j.goesOn(a, failure) {
 		a = a.next(j.walk.Continue(time.Now()))
-		j.run.Attempt(j.announce(a.step, nil))
+		if cause := j.run.Attempt(j.announce(a.step, nil)); cause != nil {
+			j.leave(cause)
+			return true
+		}
 		failure = j.attempt(a)
 	}
 	if failure == nil {
@@ -213,6 +218,12 @@ func (j *job) fail(e *llm.Error) {
 	}
 	j.span.Failed(string(e.Kind))
 	_ = j.run.Send(bus.Part{End: j.end(e)}) // an end is sent in any case
+}
+
+// leave is stop before the next call was made.
+func (j *job) leave(cause error) {
+	j.w.cfg.Keys.Report(j.walk.Cancelled()) // the step may have held a breaker's one probe
+	j.stop(cause)
 }
 
 // stop ends a job that nobody wants any more, or that may not go on here.

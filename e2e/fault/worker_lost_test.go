@@ -126,6 +126,34 @@ func TestWorkerHungBeforeFirstByte(t *testing.T) {
 	}
 }
 
+// A worker that comes back from a hang and finds that its call has failed does not go
+// on to the next upstream: that is another worker's business by now.
+func TestWorkerHungBeforeFailover(t *testing.T) {
+	t.Parallel()
+	u := gatewaytest.NewUpstream(t, mock.Options{})
+	u.Script(func(r *mock.Request) *mock.Fault {
+		if r.Seq == 1 { // it fails while its worker hangs
+			return &mock.Fault{TTFT: time.Second, Status: 500}
+		}
+		return nil
+	})
+	c := gatewaytest.NewCluster(t, u, secondRoute(t, u), 2)
+	answer := c.Go(t, gatewaytest.Protocols[0].Plain("hello").With("X-Request-Id", "hung-failing"))
+	hung := c.Serving(u.AwaitRequests(1, soon)[0])
+	hung.Signal(syscall.SIGSTOP)
+	u.AwaitRequests(2, patience)
+	hung.Signal(syscall.SIGCONT)
+	checkWhole(t, <-answer, u.LastSent())
+	gatewaytest.Await(t, soon, "the worker's last record", func() bool {
+		m := hung.Metrics()
+		return m.Sum("model_proxy_records_pending") == 0 && m.Sum("model_proxy_worker_slots_used") == 0
+	})
+	checkMoved(t, c.Gateway, "hung-failing", "worker_lost", "error")
+	if n, rows := len(u.Requests()), len(c.Attempts(t, "hung-failing")); n != rows {
+		t.Errorf("the provider saw %d calls, and %d have a row", n, rows)
+	}
+}
+
 // checkServes checks that the gateway still answers. A client that is told to come
 // again does so.
 func checkServes(t *testing.T, g *gatewaytest.Gateway, p gatewaytest.Protocol) {

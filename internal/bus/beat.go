@@ -88,7 +88,7 @@ func (i *Ingress) heard(m *nats.Msg) {
 		}
 		s.set(int64(free))
 		i.gate.ring()
-	case strings.HasPrefix(id, ingressPrefix) && id != i.id:
+	case strings.HasPrefix(id, ingressPrefix):
 		i.gate.hear(id, &body)
 	}
 }

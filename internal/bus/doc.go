@@ -67,6 +67,7 @@
 // reconnecting, and then the answer ends in an error. A worker treats its
 // ingresses the same way and stops calling upstreams for those that are gone.
 // What a process slept itself, on a machine that stood still, is no silence of others.
+// A worker that has slept, or for which the server has, asks before it begins a call.
 // A process without a connection gives up after 4 s, before others give it up. An
 // ingress that hears nothing for 2 s, not even its own beats, takes no request in.
 // A job that waits in the queue when its ingress dies is run by nobody, and is

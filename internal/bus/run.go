@@ -44,6 +44,7 @@ type Run struct {
 	mu      sync.Mutex // guards the rest
 	granted bool
 	denied  bool
+	wanted  bool   // the ingress says so, asked by confirm
 	absent  bool   // nobody listens under the ingress's name
 	seq     uint32 // of the next frame
 	limit   uint32 // frames below it may be sent
@@ -96,11 +97,49 @@ func (r *Run) Accept(a *Attempt) {
 
 // Attempt tells that another upstream is about to be called. The server has it
 // before Attempt returns, unless it is away: should the worker die in the call,
-// the ingress knows of both.
-func (r *Run) Attempt(a *Attempt) {
+// the ingress knows of both. It returns the context's cause, and tells nothing, if
+// that has ended: a worker that has slept asks first whether the job is still its.
+func (r *Run) Attempt(a *Attempt) error {
+	if r.at == nil && r.w.vigil.slept(time.Now()) {
+		r.confirm()
+	}
+	if r.ctx.Err() != nil {
+		return context.Cause(r.ctx)
+	}
 	r.note(Frame{Attempt: a}, atOnce)
 	if r.at == nil {
 		_ = r.w.conn.nc.FlushTimeout(knownWithin) // the call is made in any case
+	}
+	return nil
+}
+
+// confirm asks the ingress whether it still wants this run, and returns when it
+// does, when the context has ended, which says that it does not, or when there was
+// no answer for grantPatience.
+func (r *Run) confirm() {
+	_, token, _ := strings.Cut(strings.TrimPrefix(r.reply, "R."), ".")
+	ask := binary.BigEndian.AppendUint32(appendString([]byte{ctlProbe}, token), r.id)
+	patience := time.NewTimer(grantPatience)
+	defer patience.Stop()
+	again := time.NewTicker(time.Second) // should the question be lost
+	defer again.Stop()
+	for {
+		r.w.ask("R."+r.Ingress(), r.control(), ask)
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-patience.C:
+			return
+		case <-again.C:
+		case <-r.wake:
+		}
+		r.mu.Lock()
+		wanted := r.wanted
+		r.wanted = false
+		r.mu.Unlock()
+		if wanted {
+			return
+		}
 	}
 }
 

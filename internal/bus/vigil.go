@@ -6,11 +6,12 @@ import (
 )
 
 // vigil tells a worker whether it may have slept (a signal, a machine that was
-// suspended) over a job that was handed to it: then the queue has handed the job
-// to another worker too. It is safe for concurrent use.
+// suspended), or the server between it and the ingresses: then others may have
+// given up what it has, and what it gets. It is safe for concurrent use.
 type vigil struct {
 	mu     sync.Mutex // guards the rest
 	last   time.Time  // when the worker was awake for certain
+	echo   time.Time  // when it last heard its own beat, zero before the first
 	doubts time.Time  // until then, what it finds may be old
 }
 
@@ -24,12 +25,27 @@ func (v *vigil) tick(now time.Time) {
 	v.last = now
 }
 
-// slept reports whether a job read now may have been handed over so long ago
-// that another worker has it.
+// heard notes that the worker's own beat has come back from the server.
+func (v *vigil) heard(now time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.muteLocked(now) {
+		v.doubts = now.Add(ackWait)
+	}
+	v.echo = now
+}
+
+// slept reports whether a job read or held now may have been handed over so long
+// ago that another worker has it, or nobody waits for it any more.
 func (v *vigil) slept(now time.Time) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.sleptLocked(now) || now.Before(v.doubts)
+	return v.sleptLocked(now) || v.muteLocked(now) || now.Before(v.doubts)
+}
+
+// muteLocked reports whether nothing has come from the server for a while.
+func (v *vigil) muteLocked(now time.Time) bool {
+	return !v.echo.IsZero() && now.Sub(v.echo) > unheardFor
 }
 
 func (v *vigil) sleptLocked(now time.Time) bool { return now.Sub(v.last) > ackWait }

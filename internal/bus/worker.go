@@ -329,6 +329,8 @@ func (w *Worker) control(m *nats.Msg) {
 			r.end(ErrCancelled)
 		}
 		r.signal()
+	case ctlProbe:
+		r.probed(body)
 	case ctlPart:
 		if len(m.Data) < 5 {
 			return
@@ -338,6 +340,20 @@ func (w *Worker) control(m *nats.Msg) {
 		default: // more than was asked for; what is missing is asked for again
 		}
 	}
+}
+
+// probed takes the answer to confirm: the runs that are not wanted.
+func (r *Run) probed(unwanted reader) {
+	for len(unwanted.b) >= 4 {
+		if unwanted.uint32() == r.id {
+			r.end(ErrFenced)
+			return
+		}
+	}
+	r.mu.Lock()
+	r.wanted = true
+	r.mu.Unlock()
+	r.signal()
 }
 
 // list is a message about many runs: acknowledged ends, or a probe.
