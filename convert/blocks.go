@@ -120,3 +120,33 @@ func latestCall(turns []llm.Turn, name string) string {
 	}
 	return ""
 }
+
+// unnamedCall is the id that was made up for the first call of the last
+// assistant's turn that came without one and has no result yet, for results
+// without one; "" if there is none. Gemini gives calls no ids.
+func unnamedCall(turns []llm.Turn) string {
+	last := len(turns) - 1
+	for last >= 0 && turns[last].Role != llm.RoleAssistant {
+		last--
+	}
+	if last < 0 {
+		return ""
+	}
+	answered := map[string]bool{}
+	for _, t := range turns[last+1:] {
+		for _, b := range t.Blocks {
+			answered[b.ID] = b.Kind == llm.BlockResult
+		}
+	}
+	n := 0
+	for _, b := range turns[last].Blocks {
+		if b.Kind != llm.BlockCall {
+			continue
+		}
+		if b.ID == emptyID(last, n) && !answered[b.ID] {
+			return b.ID
+		}
+		n++
+	}
+	return ""
+}

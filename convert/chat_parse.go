@@ -234,6 +234,8 @@ func (p *chatParser) message(path string, v []byte) {
 		if role == "function" {
 			id = latestCall(p.r.Turns, m.str("name"))
 			p.r.Choice.Legacy = true
+		} else if id == "" {
+			id = unnamedCall(p.r.Turns)
 		}
 		b := llm.Block{Kind: llm.BlockResult, Path: path, ID: id, Content: p.parts(path, content), Cache: object(m.get("cache_control"))}
 		t.Blocks = p.one(b)

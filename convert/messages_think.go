@@ -2,6 +2,7 @@ package convert
 
 import (
 	"slices"
+	"strings"
 
 	"model-proxy/internal/llm"
 )
@@ -127,22 +128,32 @@ func nearest(effort string, listed []string) string {
 // lacksThinking reports whether the calls being answered came without the
 // thinking that led to them, which Messages refuses while a budget is set. All
 // turns since the user's own words are one answer: a model may think at its
-// start alone.
+// start alone, but not where another vendor's model has gone on with it.
 func (b *messagesBuilder) lacksThinking() bool {
-	answering := false
+	var answering, thinks, own, foreign bool
 	for i := len(b.turns) - 1; i >= 0; i-- {
 		t := b.turns[i]
-		switch {
-		case len(t.Blocks) == 0:
-		case t.Role == llm.RoleUser && t.Blocks[0].Kind != llm.BlockResult:
-			return answering
-		case t.Role == llm.RoleUser:
+		if len(t.Blocks) == 0 || t.Role == llm.RoleSystem {
+			continue
+		}
+		first := t.Blocks[0].Kind
+		if t.Role == llm.RoleUser {
+			if first != llm.BlockResult {
+				break
+			}
 			answering = true
-		case t.Blocks[0].Kind == llm.BlockThinking, t.Blocks[0].Kind == llm.BlockRedacted:
-			return false
+			continue
+		}
+		thought := first == llm.BlockThinking || first == llm.BlockRedacted
+		thinks = thinks || thought
+		for _, k := range t.Blocks {
+			if k.Kind == llm.BlockCall {
+				isOwn := strings.HasPrefix(k.ID, ownCalls)
+				own, foreign = own || isOwn, foreign || !isOwn && !thought
+			}
 		}
 	}
-	return answering
+	return answering && (!thinks || own && foreign)
 }
 
 // reasoning writes thinking and output_config.
