@@ -144,7 +144,7 @@ func (q *request) frame(f bus.Frame) (over bool) {
 	if f.End.Warnings != "" {
 		q.warnings = f.End.Warnings
 	}
-	if f.End.Refused != "" {
+	if f.End.Refused != "" && q.status == 0 { // else a keep-alive is out: it ends as an answer does
 		q.call.Close()
 		q.giveBack()
 		q.arm(time.Now())
