@@ -7,10 +7,16 @@ import (
 	"model-proxy/internal/rawjson"
 )
 
-// assistant writes an assistant's turn; extra is a member to add, as raw JSON.
+// assistant writes an assistant's turn; extra is a member to add, as raw JSON. Of
+// a turn that held another vendor's thinking alone there is nothing to write, and
+// hosts refuse an empty message.
 func (b *chatBuilder) assistant(t llm.Turn, extra string) {
 	text := b.assistantText(t.Blocks)
 	calls := countCalls(t.Blocks)
+	if text == "" && calls == 0 && len(t.Blocks) > 0 && !b.replayable(t.Blocks) {
+		b.foreignThoughts(t.Blocks)
+		return
+	}
 	b.o.open('{')
 	b.o.key("role").str("assistant")
 	parts := b.replay(t.Blocks)

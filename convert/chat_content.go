@@ -22,7 +22,7 @@ func (p *chatParser) pushParts(path string, content []byte) {
 		return
 	}
 	i := 0
-	for part := range rawjson.Array(content) {
+	for part := range rawjson.Array(p.n.listed(path, content)) {
 		m := p.split(part)
 		b, ok := p.part(p.at(path, i), m, part)
 		i++

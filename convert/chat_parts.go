@@ -40,7 +40,7 @@ func (b *chatBuilder) image(k llm.Block) {
 		url = "data:" + sniff(m.Type, m.Data) + ";base64," + m.Data
 	}
 	if url == "" {
-		b.n.refuse(k.Path, "the target does not know files stored with another provider; send the image's data")
+		b.n.refuse(k.Path, missingImage(m))
 		return
 	}
 	b.o.open('{')

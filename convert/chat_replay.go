@@ -23,6 +23,15 @@ func (b *chatBuilder) replayable(blocks []llm.Block) bool {
 	return false
 }
 
+// foreignThoughts warns of the reasoning in a turn that is dropped.
+func (b *chatBuilder) foreignThoughts(blocks []llm.Block) {
+	for _, k := range blocks {
+		if k.Kind == llm.BlockThinking || k.Kind == llm.BlockRedacted {
+			b.n.dropped(firstOf(k.Path, "messages.thinking"))
+		}
+	}
+}
+
 // replay writes the reasoning of a turn in the form its host made it, and
 // returns content parts where it belongs there. Reasoning of other vendors is
 // dropped; it is never turned into text the user could see.

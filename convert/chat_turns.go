@@ -7,6 +7,7 @@ import (
 // messages writes the turns as messages: what tools answered first, directly
 // behind their calls, then what the user says.
 func (b *chatBuilder) messages() {
+	before := len(b.o.b)
 	turns := joinSplitResults(b.r.Turns)
 	for _, t := range turns {
 		b.replays = b.replays || t.Role == llm.RoleAssistant && b.replayable(t.Blocks)
@@ -36,6 +37,9 @@ func (b *chatBuilder) messages() {
 	}
 	if pending > 0 {
 		b.unanswered(turns[len(turns)-1].Path)
+	}
+	if len(b.o.b) == before {
+		b.n.invalid("messages", "messages hold no content")
 	}
 }
 

@@ -45,7 +45,7 @@
 //
 // Passing through: pass.go changes requests, watch.go reads events, repeat.go
 // recognises those that differ from the last one in their text alone, foreign.go
-// takes out other vendors' reasoning, seen.go counts.
+// takes out other vendors' reasoning, pass_ids.go changes their ids, seen.go counts.
 //
 // Tools of the trade: build.go and template.go write JSON, read.go, edit.go and
 // arena.go read and change it, blocks.go and assemble.go handle blocks.

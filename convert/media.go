@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"net/http"
 	"strings"
+
+	"model-proxy/internal/llm"
 )
 
 // sniffBytes is how much of a file http.DetectContentType looks at.
@@ -28,3 +30,12 @@ func sniff(label, data string) string {
 
 // imageTypes are those both vendors read.
 var imageTypes = map[string]bool{"image/jpeg": true, "image/png": true, "image/gif": true, "image/webp": true}
+
+// missingImage says why an image has neither data nor an address that the target
+// can be given.
+func missingImage(m *llm.Media) string {
+	if m.FileID != "" {
+		return "the target does not know files stored with another provider; send the image's data"
+	}
+	return "the image is neither a base64 data URL nor an http address"
+}

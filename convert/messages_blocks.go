@@ -159,7 +159,7 @@ func (b *messagesBuilder) image(k llm.Block) {
 		b.o.key("type").str("image")
 		b.source("url", "", "url", m.URL)
 	default:
-		b.n.refuse(k.Path, "the image is neither a base64 data URL nor an http address")
+		b.n.refuse(k.Path, missingImage(m))
 	}
 }
 

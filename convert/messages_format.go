@@ -18,7 +18,10 @@ func (b *messagesBuilder) structured() {
 		b.n.emulated("response_format")
 		b.systemLine(formatLine(f))
 		return
-	case f.Kind != "json_schema" || f.Schema == nil:
+	case f.Kind != "json_schema":
+		b.n.invalid("response_format", "unknown type of output format")
+		return
+	case f.Schema == nil:
 		b.n.invalid("response_format", "an output format of the type json_schema needs a schema")
 		return
 	}

@@ -175,7 +175,7 @@ func (p *messagesParser) content(path string, v []byte) []llm.Block {
 		return p.one(llm.Block{Kind: llm.BlockText, Path: path, Text: s})
 	}
 	open, i := p.open(), 0
-	for b := range rawjson.Array(v) {
+	for b := range rawjson.Array(p.n.listed(path, v)) {
 		p.push(p.block(p.at(path, i), b))
 		i++
 	}

@@ -88,6 +88,8 @@ func (b *messagesBuilder) assistantTurn(turns []llm.Turn) {
 			case llm.BlockThinking, llm.BlockRedacted:
 				if native(k.Signature) { // what Anthropic has not signed it would refuse
 					thoughts = append(thoughts, k)
+				} else if k.Signature != "" {
+					b.n.dropped(firstOf(k.Path, "messages.thinking"))
 				}
 			default:
 				rest = append(rest, k)

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"model-proxy/internal/llm"
+	"model-proxy/internal/rawjson"
 )
 
 // notes gathers what a conversion changed. The first refusal wins; a conversion
@@ -24,6 +25,18 @@ func (n *notes) fail(param, reason, code string) {
 	if n.err == nil {
 		n.err = &llm.Error{Kind: llm.BadRequest, Message: reason, Param: n.field(param), Code: code}
 	}
+}
+
+// listed is a content that is a list, nil where there is none. What is neither a
+// text nor a list has no meaning, and would be lost in silence.
+func (n *notes) listed(path string, content []byte) []byte {
+	if rawjson.IsNull(content) {
+		return nil
+	}
+	if content[0] != '[' {
+		n.invalid(path, "the content must be a string or a list")
+	}
+	return content
 }
 
 // refuseUnlessLenient is refuse for what lenient mode drops.

@@ -54,6 +54,9 @@ func (c *conversion) reasoningLevel(r *llm.Request) string {
 		return "" // only models with levels can be told not to think
 	case len(listed) == 0 && c.x.fromOpenAI() && c.x.target.Capabilities.Thinking != "none" && c.x.openAI():
 		return effort // in OpenAI's own words to a model we know nothing of
+	case len(listed) == 0 && r.Reasoning.Effort != "":
+		c.notes.dropped("output_config.effort")
+		return ""
 	case len(listed) == 0:
 		c.notes.dropped("thinking")
 		return ""

@@ -22,7 +22,7 @@ func (x *Exchange) passRequest() ([]byte, error) {
 	if err != nil {
 		return nil, llm.NewError(llm.BadRequest, "the request body is not valid JSON: "+err.Error())
 	}
-	if rest := x.withoutBudget(x.withoutSeals(body)); len(rest) != len(body) {
+	if rest := x.fitIDs(x.withoutBudget(x.withoutSeals(body))); &rest[0] != &body[0] {
 		body = rest
 		found, _ = rawjson.Check(found[:0], body, &passFields) // valid before and after
 	}

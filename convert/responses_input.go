@@ -7,6 +7,7 @@ import (
 // input writes the turns as items: results first, then what the user says; of
 // the assistant's each block in its place.
 func (b *responsesBuilder) input() {
+	before := len(b.o.b)
 	for i, t := range b.r.Turns {
 		switch {
 		case t.Role == llm.RoleSystem:
@@ -21,6 +22,9 @@ func (b *responsesBuilder) input() {
 	}
 	if b.ids.waiting > 0 {
 		b.n.invalid(b.lastCalls(), b.c.client.unanswered)
+	}
+	if len(b.o.b) == before {
+		b.n.invalid("messages", "messages hold no content")
 	}
 }
 

@@ -138,7 +138,7 @@ func (p *responsesParser) content(path string, v []byte) []llm.Block {
 		return p.one(llm.Block{Path: path, Text: s})
 	}
 	open, i := p.open(), 0
-	for part := range rawjson.Array(v) {
+	for part := range rawjson.Array(p.n.listed(path, v)) {
 		p.push(p.part(p.at(path, i), part))
 		i++
 	}

@@ -36,7 +36,7 @@ func (b *responsesBuilder) image(k llm.Block) {
 		field, value = "file_id", m.FileID
 	}
 	if value == "" {
-		b.n.refuse(k.Path, "the target does not know files stored with another provider; send the image's data")
+		b.n.refuse(k.Path, missingImage(m))
 		return
 	}
 	b.o.open('{')

@@ -35,7 +35,9 @@ func (p *responsesParser) field(name string, v []byte) {
 	switch name {
 	case "model", "stream", "stream_options":
 	case "instructions":
-		if s := p.str(v); s != "" {
+		if !isString(v) {
+			p.n.invalid(name, "instructions must be a string")
+		} else if s := p.str(v); s != "" {
 			p.r.Turns[0] = llm.Turn{Role: llm.RoleSystem, Path: name, Blocks: p.one(llm.Block{Path: name, Text: s})}
 		}
 	case "metadata": // stands in the answer again
