@@ -83,7 +83,7 @@ func (r *providerReader) keys() {
 	}
 	r.p.KeyPatterns = patterns
 	var bad []string
-	if r.checkVariables("api_keys", patterns) && r.p.KeyHeader != "" {
+	if r.checkVariables("api_keys", patterns, r.env) && r.p.KeyHeader != "" {
 		r.p.Keys, bad = r.env.keys(r.p.Name, patterns)
 	}
 	for _, name := range bad {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -123,8 +124,40 @@ func (e *exporter) raw(name string, root *node) json.RawMessage {
 	}
 	if e.keys == WithoutKeys {
 		hideCredentials(name, root)
+		e.hideKeysAsNames(name, root)
 	}
 	return root.json()
+}
+
+// hideKeysAsNames replaces what stands where a variable's name belongs, but may be
+// a key, by the usual name.
+func (e *exporter) hideKeysAsNames(name string, root *node) {
+	e.hideKey(name, root.fields["api_key_env_patterns"])
+	if keys := root.fields["api_keys"]; keys != nil {
+		e.hideKey(name, keys.fields["env_var_pattern"])
+		e.hideKey(name, keys.fields["env_var_patterns"])
+	}
+	if routes := root.fields["model_routings"]; routes != nil {
+		for _, route := range routes.items {
+			e.hideKey(route.text("provider"), route.fields["api_key_env"])
+		}
+	}
+}
+
+// hideKey does so for a string or a list of them; n may be nil.
+func (e *exporter) hideKey(owner string, n *node) {
+	if n == nil {
+		return
+	}
+	for _, item := range n.items {
+		e.hideKey(owner, item)
+	}
+	if n.kind != text || strings.Contains(n.scalar, "${") {
+		return
+	}
+	if env := e.loader.env; !env.nameable(n.scalar) || !tellable(n.scalar) && len(env.variables(owner, []string{n.scalar})) == 0 {
+		n.scalar = keyName(owner) + "_API_KEY"
+	}
 }
 
 // hideCredentials replaces headers that hold a literal credential by a
@@ -141,6 +174,14 @@ func hideCredentials(provider string, root *node) {
 			value.scalar = "${" + keyName(provider) + "_" + keyName(name) + "}"
 		}
 	}
+}
+
+// text is a string field of an object, "" if there is none.
+func (n *node) text(field string) string {
+	if f := n.fields[field]; f != nil && f.kind == text {
+		return f.scalar
+	}
+	return ""
 }
 
 // set adds a string field.
@@ -167,6 +208,9 @@ func (e *exporter) clients(b *Bundle) error {
 		for _, item := range d.root.items {
 			if item.fields["key_env"] != nil {
 				e.wanted[item.fields["key_env"].scalar] = true
+			}
+			if e.keys == WithoutKeys {
+				e.hideKey(cmp.Or(item.text("id"), "client"), item.fields["key_env"])
 			}
 			b.Clients = append(b.Clients, item.json())
 		}

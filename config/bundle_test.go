@@ -56,6 +56,31 @@ func TestExport(t *testing.T) {
 	}
 }
 
+// Keys that stand where the names of variables belong are not exported either.
+func TestExportHidesKeysThatStandForNames(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "config/providers/p.json", `{"api_keys": {"env_var_patterns": ["P_KEY", "sk-leak-1", "small_key"]}, "endpoints": {"base_url": "https://p.test"}}`)
+	write(t, "config/models/m.json", `{"model_routings": [{"provider": "p", "model": "x", "api_key_env": "gsk_leak_2"}, {"provider": "p", "model": "x", "api_key_env": ["${P_KEY}", "A"]}]}`)
+	write(t, "config/clients.json", `[{"id": "al-ice", "key_env": "leak_3"}]`)
+	o := Options{Environ: []string{"P_KEY=leak4", "small_key=k", "HOME=."}}
+	b, err := Export(o, WithoutKeys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"env_var_patterns":["P_KEY","P_API_KEY","small_key"]`, `"api_key_env":"P_API_KEY"`, `"api_key_env":["${P_KEY}","A"]`, `"key_env":"AL_ICE_API_KEY"`} {
+		if !strings.Contains(string(raw), want) {
+			t.Errorf("got %s, want %s in it", raw, want)
+		}
+	}
+	if strings.Contains(string(raw), "leak") {
+		t.Errorf("a key is exported: %s", raw)
+	}
+}
+
 func TestImportGivesWhatWasExported(t *testing.T) {
 	o := bundleFiles(t)
 	before := mustLoad(t, o)

@@ -191,7 +191,7 @@ func (d *document) clientKey(field string, f clientFile, env *Environment) (hash
 	switch {
 	case (f.KeySHA256 == "") == (f.KeyEnv == ""):
 		d.fault(field, "must have one of key_sha256 (as printed by: printf %%s KEY | sha256sum) and key_env")
-	case f.KeyEnv != "" && !d.checkVariables(field+".key_env", []string{f.KeyEnv}):
+	case f.KeyEnv != "" && !d.checkVariables(field+".key_env", []string{f.KeyEnv}, env):
 	case f.KeyEnv != "":
 		value, ok := env.Lookup(f.KeyEnv)
 		switch {
@@ -199,7 +199,11 @@ func (d *document) clientKey(field string, f clientFile, env *Environment) (hash
 		case env.open:
 			value = "${" + f.KeyEnv + "}" // whatever it will be, it is another for each variable
 		default:
-			d.fault(field+".key_env", "the environment variable %s is not set; set it, or give key_sha256", f.KeyEnv)
+			name := "that is named here"
+			if tellable(f.KeyEnv) {
+				name = f.KeyEnv
+			}
+			d.fault(field+".key_env", "the environment variable %s is not set; set it, or give key_sha256", name)
 		}
 		hash = sha256.Sum256([]byte(strings.TrimSpace(value)))
 	default:

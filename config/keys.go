@@ -84,10 +84,9 @@ func (e *Environment) keys(provider string, patterns []string) (keys []Key, bad 
 
 // checkVariables notes a fault unless all patterns can be names of variables.
 // The fault does not show them: a key may stand there by mistake.
-func (d *document) checkVariables(field string, patterns []string) bool {
+func (d *document) checkVariables(field string, patterns []string, env *Environment) bool {
 	for _, p := range patterns {
-		p = strings.NewReplacer("{PROVIDER}", "P", indexMark, "1").Replace(p)
-		if !variableName.MatchString(p) {
+		if !env.nameable(p) {
 			d.fault(field, "must be the name of an environment variable, such as ACME_API_KEY, and neither a key nor ${NAME}")
 			return false
 		}
@@ -95,12 +94,37 @@ func (d *document) checkVariables(field string, patterns []string) bool {
 	return true
 }
 
+// nameable reports whether a pattern can be the name of variables. The value of one,
+// as ${NAME} leaves it, cannot.
+func (e *Environment) nameable(pattern string) bool {
+	name := strings.NewReplacer("{PROVIDER}", "P", indexMark, "1").Replace(pattern)
+	if !variableName.MatchString(name) {
+		return false
+	}
+	if _, set := e.Lookup(name); set {
+		return true
+	}
+	for _, value := range e.values {
+		if strings.TrimSpace(value) == name {
+			return false
+		}
+	}
+	return true
+}
+
+// tellable reports whether messages may repeat the name of a variable that is not
+// set. With small letters it looks like a key that was put in its place.
+func tellable(name string) bool { return strings.ToUpper(name) == name }
+
 // keyNames names for the user the variables that the patterns look for.
 func keyNames(provider string, patterns []string) string {
 	var out []string
 	for _, p := range patterns {
 		p = strings.ReplaceAll(p, "{PROVIDER}", keyName(provider))
 		p = strings.ReplaceAll(p, indexMark, "1")
+		if !tellable(p) {
+			p = "the variable that is named there"
+		}
 		if !slices.Contains(out, p) {
 			out = append(out, p)
 		}

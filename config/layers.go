@@ -150,8 +150,8 @@ func (d *document) stem() string {
 
 // text returns a top-level string field, "" if there is none.
 func (d *document) text(field string) string {
-	if d.root == nil || d.root.fields[field] == nil || d.root.fields[field].kind != text {
+	if d.root == nil {
 		return ""
 	}
-	return d.root.fields[field].scalar
+	return d.root.text(field)
 }

@@ -100,7 +100,7 @@ func (r *modelReader) routes() {
 		} else {
 			lines[id] = r.line(field + ".id")
 		}
-		if !r.checkVariables(field+".api_key_env", f.APIKeyEnv) {
+		if !r.checkVariables(field+".api_key_env", f.APIKeyEnv, r.env) {
 			continue
 		}
 		route := r.route(field, f)
