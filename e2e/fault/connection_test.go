@@ -126,6 +126,7 @@ func TestNATSMute(t *testing.T) {
 			if !connected {
 				link.Cut()
 				link.Heal()
+				g.AwaitLog("NATS connection lost", soon)
 			}
 			for range 2 { // they find out that nobody is there
 				checkRefused(t, p, g.Do(t, p.Plain("meanwhile")))
