@@ -50,6 +50,7 @@ type Call struct {
 	grants    int           // given since the newest publication, none of them used
 	acked     bool          // the queue has taken the job
 	queueSeq  uint64        // its sequence in REQ
+	ackedOn   uint64        // how often the connection had come back by then
 	delivery  int           // of the newest publication, 0 before the first
 	moves     int           // publications after a loss
 	run       uint32        // the granted run, 0 while none

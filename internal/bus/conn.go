@@ -41,7 +41,9 @@ type Conn struct {
 	nc  *nats.Conn
 	js  jetstream.JetStream
 	cfg Config
-	up  atomic.Bool // the server can be reached
+
+	up    atomic.Bool   // the server can be reached
+	times atomic.Uint64 // that the connection has come back
 
 	mu          sync.Mutex // guards the rest
 	onReconnect []func()
@@ -70,6 +72,7 @@ func Connect(ctx context.Context, cfg Config, name string) (*Conn, error) {
 		nats.ReconnectHandler(func(*nats.Conn) {
 			cfg.Log.Info("NATS connection is back", "role", name)
 			c.up.Store(true)
+			c.times.Add(1)
 			c.reconnected()
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {

@@ -347,7 +347,7 @@ func (c *Call) pubAck(data []byte) {
 func (c *Call) queued(seq uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.acked, c.queueSeq = true, seq
+	c.acked, c.queueSeq, c.ackedOn = true, seq, c.in.conn.times.Load()
 	if c.run == 0 && (c.cancelled || c.finished) {
 		c.in.forget(seq)
 	}

@@ -77,18 +77,19 @@ func (c *Conn) queueMade(ctx context.Context) (time.Time, error) {
 }
 
 // resubmit publishes every job again that no worker has begun, if the queue was
-// lost. A job that a worker has nevertheless runs once: the second taker has to
-// ask.
+// lost, but for those that the new one has taken already. A job that a worker has
+// nevertheless runs once: the second taker has to ask.
 func (i *Ingress) resubmit(ctx context.Context) error {
 	made, err := i.conn.queueMade(ctx)
 	if err != nil || made.Equal(i.queueMade) {
 		return err
 	}
 	i.queueMade = made
+	times := i.conn.times.Load()
 	i.calls.each(func(c *Call) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.run == 0 && !c.finished && c.acked {
+		if c.run == 0 && !c.finished && c.acked && c.ackedOn < times {
 			c.publishLocked()
 		}
 	})
