@@ -21,7 +21,7 @@ var wordsOf = map[llm.Kind]errorWords{
 	llm.Unauthorized: {"invalid_request_error", "invalid_api_key", "authentication_error"},
 	llm.Forbidden:    {"permission_error", "", "permission_error"},
 	llm.NotFound:     {"invalid_request_error", "", "not_found_error"},
-	llm.Conflict:     {"invalid_request_error", "conflict", "invalid_request_error"},
+	llm.Conflict:     {"invalid_request_error", "conflict", "conflict_error"},
 	llm.TooLarge:     {"invalid_request_error", "request_too_large", "request_too_large"},
 	llm.RateLimited:  {"rate_limit_error", "rate_limit_exceeded", "rate_limit_error"},
 	llm.QuotaSpent:   {"insufficient_quota", "insufficient_quota", "billing_error"},

@@ -77,7 +77,7 @@ func TestUpstreamErrors(t *testing.T) {
 
 // Every kind has words in both protocols, and the bodies are what clients parse.
 func TestOwnErrors(t *testing.T) {
-	closed := "invalid_request_error authentication_error billing_error permission_error not_found_error request_too_large rate_limit_error api_error timeout_error overloaded_error"
+	closed := "invalid_request_error authentication_error billing_error permission_error not_found_error request_too_large rate_limit_error api_error timeout_error overloaded_error conflict_error"
 	for kind := range wordsOf {
 		e := llm.NewError(kind, `say "why" <now>`)
 		e.Param = "messages[0].content"

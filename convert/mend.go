@@ -21,6 +21,9 @@ type mender struct {
 	head   headState
 	fenced bool
 	calls  int // real ones
+
+	answered bool        // the call that stands for structured output has come
+	prose    []llm.Chunk // text, and what came behind it, while it may still come
 }
 
 type headState uint8
@@ -60,6 +63,9 @@ func (m *mender) pass(chunks []llm.Chunk) []llm.Chunk {
 }
 
 func (m *mender) chunk(c llm.Chunk) {
+	if m.withhold(c) {
+		return
+	}
 	switch c.Kind {
 	case llm.ChunkOpen:
 		m.open(c)
@@ -76,6 +82,42 @@ func (m *mender) chunk(c llm.Chunk) {
 	default:
 		m.out = append(m.out, c)
 	}
+}
+
+// withhold keeps back what a model says beside structured output: models like to
+// announce their calls, and the answer is to be the JSON alone. Only another
+// call, or the end, shows that the text is the answer.
+func (m *mender) withhold(c llm.Chunk) bool {
+	if !m.c.jsonTool {
+		return false
+	}
+	call := c.Kind == llm.ChunkOpen && c.Block.Kind == llm.BlockCall
+	if call || c.Kind == llm.ChunkStop {
+		m.answered = m.answered || call && c.Block.Name == jsonToolName
+		m.release()
+		return false
+	}
+	if len(m.prose) == 0 && !(c.Kind == llm.ChunkOpen && c.Block.Kind == llm.BlockText) {
+		return false
+	}
+	m.prose = append(m.prose, c)
+	return true
+}
+
+// release passes on what withhold has kept, but for text beside structured output.
+func (m *mender) release() {
+	text := false
+	for _, c := range m.prose {
+		if c.Kind == llm.ChunkOpen {
+			text = c.Block.Kind == llm.BlockText
+		}
+		if !text || !m.answered {
+			m.out = append(m.out, c)
+			continue
+		}
+		m.c.notes.lost("message.content")
+	}
+	m.prose = nil
 }
 
 func (m *mender) open(c llm.Chunk) {
