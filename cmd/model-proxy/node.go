@@ -151,6 +151,9 @@ func (n *node) openBus(ctx context.Context) error {
 
 func (n *node) connect(ctx context.Context, role string) (*bus.Conn, error) {
 	c, err := bus.Connect(ctx, n.bus, role)
+	if errors.Is(err, bus.ErrURL) {
+		return nil, usageError{fmt.Errorf("NATS_URL: %w", err)}
+	}
 	if err == nil {
 		n.conns = append(n.conns, c)
 	}

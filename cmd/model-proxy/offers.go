@@ -60,8 +60,9 @@ func offers(ctx context.Context, p *config.Provider, key config.Secret) (names [
 	}
 	answer, err := client.Do(ctx, provider.Call{Method: http.MethodGet, URL: p.ModelsURL(), Header: header, Secret: key,
 		KeyHeader: p.KeyHeader, KeyFormat: p.KeyFormat, Timers: p.Timers, Deadline: time.Now().Add(offersWithin)})
+	address, _, _ := strings.Cut(p.ModelsURL(), "?") // a key may stand behind it
 	if err != nil {
-		return nil, 0, fmt.Errorf("%s does not answer: %w", p.ModelsURL(), err)
+		return nil, 0, fmt.Errorf("%s does not answer: %w", address, err)
 	}
 	defer answer.Close()
 	body, err := answer.ReadAll(offersBytes)
@@ -69,7 +70,7 @@ func offers(ctx context.Context, p *config.Provider, key config.Secret) (names [
 		return nil, answer.Status, fmt.Errorf("read the list of models: %w", err)
 	}
 	if answer.Status != http.StatusOK {
-		return nil, answer.Status, fmt.Errorf("%s answered %d %s", p.ModelsURL(), answer.Status, http.StatusText(answer.Status))
+		return nil, answer.Status, fmt.Errorf("%s answered %d %s", address, answer.Status, http.StatusText(answer.Status))
 	}
 	names, err = modelNames(body)
 	return names, answer.Status, err

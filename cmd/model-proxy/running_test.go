@@ -71,6 +71,22 @@ func TestDoctorWithoutNATS(t *testing.T) {
 	command(t, []string{"NATS_URL=nats://127.0.0.1:1"}, "doctor", "--data", t.TempDir(), "--port", "0").want(t, exitFailure, "✗ NATS", "start the server, or correct NATS_URL")
 }
 
+// A password that makes NATS_URL unreadable is not shown with it.
+func TestUnreadableNATSAddress(t *testing.T) {
+	for _, address := range []string{"nats://u:pass%zz@127.0.0.1:1", "nats://127.0.0.1:1,nats://u:pass/word@127.0.0.1:1", "u:pass#word@127.0.0.1:1"} {
+		for _, args := range []string{"run --port 0", "worker", "doctor --port 0", "keys list"} {
+			r := command(t, []string{"NATS_URL=" + address, "CLIENT_API_KEY=ck"}, append(strings.Fields(args), "--data", t.TempDir())...)
+			if !strings.Contains(r.out+r.errs, "nats://user:password@host:4222") || strings.Contains(r.out+r.errs, "pass%") ||
+				strings.Contains(r.out+r.errs, "pass/") || strings.Contains(r.out+r.errs, "pass#") {
+				t.Errorf("%s with %s: got %s%s", args, address, r.out, r.errs)
+			}
+			if role := !strings.HasPrefix(args, "doctor") && !strings.HasPrefix(args, "keys"); role && r.code != exitUsage {
+				t.Errorf("%s with %s: exit code %d, want %d", args, address, r.code, exitUsage)
+			}
+		}
+	}
+}
+
 // checkKeys lets both keys of a provider rest and resets them.
 func (g *gateway) checkKeys(t *testing.T, where ...string) {
 	t.Helper()

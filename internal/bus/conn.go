@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -56,9 +57,30 @@ const (
 	nearWithin = 30 * time.Second // a server in this process is there; only a machine that stands still takes long
 )
 
+// ErrURL is Connect's where Config.URL holds what is no address. It does not show
+// it, for a password may stand there.
+var ErrURL = errors.New("want nats://user:password@host:4222, several with commas; in a password % is %25, / is %2F, # is %23, ? is %3F, @ is %40")
+
+// readable reports whether every address can be read as one.
+func readable(addresses string) bool {
+	for address := range strings.SplitSeq(addresses, ",") {
+		address = strings.TrimSpace(address)
+		if !strings.Contains(address, "://") {
+			address = "nats://" + address
+		}
+		if _, err := url.Parse(address); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // Connect opens a connection named for its role. With an external server it
 // waits for it until ctx ends.
 func Connect(ctx context.Context, cfg Config, name string) (*Conn, error) {
+	if cfg.Server == nil && !readable(cfg.URL) {
+		return nil, fmt.Errorf("address of NATS: %w", ErrURL)
+	}
 	c := &Conn{cfg: cfg}
 	c.up.Store(true) // nobody sees c before it is
 	opts := []nats.Option{
@@ -89,13 +111,12 @@ func Connect(ctx context.Context, cfg Config, name string) (*Conn, error) {
 		opts = append(opts, nats.CustomInboxPrefix("_INBOX."+cfg.Role))
 	}
 	opts = append(opts, cfg.security()...)
-	url := cfg.URL
 	if cfg.Server != nil {
 		opts = append(opts, nats.InProcessServer(cfg.Server.ns), nats.Timeout(nearWithin))
 	}
 	var err error
 	for told := false; ; told = true {
-		c.nc, err = nats.Connect(url, opts...)
+		c.nc, err = nats.Connect(cfg.URL, opts...)
 		if err == nil || cfg.Server != nil || errors.Is(err, nats.ErrAuthorization) {
 			break
 		}
