@@ -41,8 +41,8 @@ func (c *ClickHouse) loadOpen(ctx context.Context) ([]saved, error) {
 }
 
 func (c *ClickHouse) loadEnds(ctx context.Context) ([]saved, error) {
-	rows, err := c.conn.Query(ctx, fmt.Sprintf(`SELECT job_id, outcome, attempts, status, prompt_tokens, completion_tokens, usage_source
-		FROM %[1]s.requests WHERE job_id IN (SELECT job_id FROM %[1]s.open_entries GROUP BY job_id, attempt, version HAVING sum(sign) > 0)`, c.db))
+	rows, err := c.conn.Query(ctx, fmt.Sprintf(`SELECT %[2]s FROM %[1]s.requests
+		WHERE job_id IN (SELECT job_id FROM %[1]s.open_entries GROUP BY job_id, attempt, version HAVING sum(sign) > 0)`, c.db, endColumns))
 	if err != nil {
 		return nil, fmt.Errorf("load ends of requests: %w", err)
 	}
@@ -52,7 +52,8 @@ func (c *ClickHouse) loadEnds(ctx context.Context) ([]saved, error) {
 		var r usage.Request
 		var outcome, source string
 		var attempts, status int64
-		if err := rows.Scan(&r.JobID, &outcome, &attempts, &status, &r.PromptTokens, &r.CompletionTokens, &source); err != nil {
+		if err := rows.Scan(&r.JobID, &outcome, &attempts, &status, &r.PromptTokens, &r.CachedReadTokens, &r.CachedWriteTokens,
+			&r.CompletionTokens, &r.ReasoningTokens, &source, &r.CostNanoUSD); err != nil {
 			return nil, fmt.Errorf("load ends of requests: %w", err)
 		}
 		r.Outcome, r.Attempts, r.Status = usage.Outcome(outcome), int(attempts), int(status)

@@ -218,6 +218,14 @@ func TestClickHouseAnswersAsSQLiteDoes(t *testing.T) {
 	}
 }
 
+func TestClickHouseEndIsKnownAgain(t *testing.T) {
+	ch := chtest.Start(t)
+	js, _ := logServer(t)
+	s, _, dsn := openClickHouse(t, ch, js)
+	begin(t, s)
+	testEndIsKnownAgain(t, s, func() store { return reopen(t, dsn, js) })
+}
+
 // near lets percentiles differ by 2 % or 12 ms: those of digests are estimated,
 // and of few values they lie between two.
 var near = cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) <= max(12, 0.02*max(a, b)) })

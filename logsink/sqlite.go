@@ -207,8 +207,7 @@ func (s *SQLite) loadOpen(ctx context.Context) ([]saved, error) {
 
 // loadEnds returns how the requests ended of which an attempt is still open.
 func (s *SQLite) loadEnds(ctx context.Context) ([]saved, error) {
-	rows, err := s.db.QueryContext(ctx, `select job_id, outcome, attempts, status, prompt_tokens, completion_tokens, usage_source
-		from requests where job_id in (select job_id from open_entries)`)
+	rows, err := s.db.QueryContext(ctx, `select `+endColumns+` from requests where job_id in (select job_id from open_entries)`)
 	if err != nil {
 		return nil, fmt.Errorf("load ends of requests: %w", err)
 	}
@@ -216,7 +215,8 @@ func (s *SQLite) loadEnds(ctx context.Context) ([]saved, error) {
 	var list []saved
 	for rows.Next() {
 		var r usage.Request
-		if err := rows.Scan(&r.JobID, &r.Outcome, &r.Attempts, &r.Status, &r.PromptTokens, &r.CompletionTokens, &r.UsageSource); err != nil {
+		if err := rows.Scan(&r.JobID, &r.Outcome, &r.Attempts, &r.Status, &r.PromptTokens, &r.CachedReadTokens, &r.CachedWriteTokens,
+			&r.CompletionTokens, &r.ReasoningTokens, &r.UsageSource, &r.CostNanoUSD); err != nil {
 			return nil, fmt.Errorf("load ends of requests: %w", err)
 		}
 		list = append(list, endOf(&r))

@@ -75,6 +75,10 @@ type saved struct {
 	data []byte
 }
 
+// endColumns are those of requests that loaded.open tells of an end.
+const endColumns = `job_id, outcome, attempts, status,
+	prompt_tokens, cached_read_tokens, cached_write_tokens, completion_tokens, reasoning_tokens, usage_source, cost_nano_usd`
+
 // endOf tells how a request ended of which an attempt is still open.
 func endOf(r *usage.Request) saved {
 	return saved{openKey{r.JobID, 0}, usage.Encode("", usage.Entry{Kind: usage.KindRequest, Request: r})}

@@ -404,6 +404,53 @@ func TestAnsweredAttemptHasARowThoughItsWorkerDied(t *testing.T) {
 	})
 }
 
+// testEndIsKnownAgain checks that a sink that begins anew knows all that the row of
+// a request says of its end: the row of the attempt that answered may yet have to be
+// made of it. reopen opens what was written by the store.
+func testEndIsKnownAgain(t *testing.T, s store, reopen func() store) {
+	want := request("j", 1)
+	want.Attempts, want.Status = 1, 200
+	want.Spend = usage.Spend{PromptTokens: 840, CachedReadTokens: 509, CachedWriteTokens: 30, CompletionTokens: 594, ReasoningTokens: 20,
+		UsageSource: llm.UsageProvider, CostNanoUSD: nano(8984325)}
+	open := attempt1(usage.KindStarted, "j", 1, "")
+	b := &batch{requests: []*usage.Request{want}, save: []saved{{openKey{"j", 1}, usage.Encode("w", open)}}}
+	err := s.sift(t.Context(), b)
+	if err == nil {
+		_, err = s.write(t.Context(), b)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := reopen().load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, now := newTracker(), time.Now()
+	for _, e := range known.open {
+		if err := tr.restore(e, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr.sweep(now, now, nobodyLives{})
+	rows := tr.cut(now).attempts
+	if len(rows) != 1 {
+		t.Fatalf("got %d rows of attempts, want that of the one that answered", len(rows))
+	}
+	got := rows[0]
+	if diff := cmp.Diff(want.Spend, got.Spend); diff != "" || got.Outcome != usage.OK || got.Status != 200 {
+		t.Errorf("got %s, %d, want ok, 200; spend (-want +got):\n%s", got.Outcome, got.Status, diff)
+	}
+}
+
+type nobodyLives struct{}
+
+func (nobodyLives) Silence(string) time.Duration { return time.Hour }
+
+func TestEndIsKnownAgain(t *testing.T) {
+	dir := t.TempDir()
+	testEndIsKnownAgain(t, openStore(t, dir), func() store { return openStore(t, dir) })
+}
+
 // A sink that is told to stop stores what LOG holds, however slowly it comes.
 func TestStoppedSinkLeavesNothingInLog(t *testing.T) {
 	dir := t.TempDir()
