@@ -37,6 +37,17 @@ func holdsCredential(header string) bool {
 	return false
 }
 
+// Conceal returns text without the credentials in h, as Secret.Conceal does. What
+// stands before them in a header, such as Bearer, stays.
+func (h Headers) Conceal(text []byte) []byte {
+	for name, value := range h {
+		if holdsCredential(name) {
+			text = conceal(text, value[strings.LastIndexByte(value, ' ')+1:])
+		}
+	}
+	return text
+}
+
 // shown is h as it may be printed.
 func (h Headers) shown() map[string]string {
 	out := maps.Clone(map[string]string(h))

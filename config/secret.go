@@ -68,10 +68,17 @@ const concealed = "[redacted]"
 // errors. text itself stays as it is. A key under 8 bytes may stand in any text
 // by chance and is left.
 func (s Secret) Conceal(text []byte) []byte {
-	if s.IsZero() || len(*s.plain) < 8 {
+	if s.IsZero() {
 		return text
 	}
-	return bytes.ReplaceAll(text, []byte(*s.plain), []byte(concealed))
+	return conceal(text, *s.plain)
+}
+
+func conceal(text []byte, plain string) []byte {
+	if len(plain) < 8 {
+		return text
+	}
+	return bytes.ReplaceAll(text, []byte(plain), []byte(concealed))
 }
 
 // Reveal returns the key itself, "" for the zero Secret. It is called only

@@ -38,6 +38,10 @@ func TestConceal(t *testing.T) {
 			t.Errorf("%q in %q: got %q, want %q and the text unchanged", c.key, text, got, c.want)
 		}
 	}
+	headers := Headers{"X-Gateway-Token": "Bearer a-token-of-some-length", "X-Title": "not a secret", "X-Auth": "short"}
+	if got := headers.Conceal([]byte("Bearer a-token-of-some-length, secret, short")); string(got) != "Bearer [redacted], secret, short" {
+		t.Errorf("headers: got %q", got)
+	}
 	if got := (Secret{}).Conceal([]byte("text")); string(got) != "text" {
 		t.Errorf("no key: got %q", got)
 	}

@@ -47,19 +47,23 @@ func (a *attempt) refusedThere(answer *provider.Answer) *failure {
 	if err != nil && !errors.Is(err, provider.ErrBodyTooLarge) && context.Cause(a.job.run.Context()) != nil {
 		return brokenOff(err)
 	}
-	body = a.step.Key.Secret.Conceal(body)
+	body = a.conceal(body)
 	told := a.x.Error(answer.Status, answer.Header, body)
 	meant := convert.Upstream(told)
 	return &failure{Failure: router.Failure{Fault: router.Answered, Status: answer.Status, Header: answer.Header, Body: body, Told: told},
 		outcome: usage.Error, err: told, kind: string(meant.Kind), message: meant.Message}
 }
 
+// conceal takes what we have identified ourselves by out of an upstream's words.
+func (a *attempt) conceal(text []byte) []byte {
+	return a.step.Route.Provider.Headers.Conceal(a.step.Key.Secret.Conceal(text))
+}
+
 // misanswered is a successful status with an error in it, or an answer that
 // cannot be understood.
 func (a *attempt) misanswered(err error, data []byte) *failure {
 	e := asError(err)
-	key := a.step.Key.Secret
-	e.Message, e.Body, data = string(key.Conceal([]byte(e.Message))), key.Conceal(e.Body), key.Conceal(data)
+	e.Message, e.Body, data = string(a.conceal([]byte(e.Message))), a.conceal(e.Body), a.conceal(data)
 	f := &failure{err: e, kind: string(e.Kind), message: e.Message, outcome: usage.Error}
 	f.Failure = router.Failure{Fault: router.Answered, Status: a.status, Body: data, Told: e}
 	if errors.Is(err, convert.ErrCut) {

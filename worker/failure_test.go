@@ -6,6 +6,7 @@ import (
 	"io"
 	"testing"
 
+	"model-proxy/config"
 	"model-proxy/convert"
 	"model-proxy/internal/bus"
 	"model-proxy/internal/llm"
@@ -57,7 +58,7 @@ func TestMisanswered(t *testing.T) {
 		{"an event that is not understood", cut, `{"nonsense`, router.Malformed, usage.Cut},
 		{"no proper end", cut, "", router.Cut, usage.Cut},
 	} {
-		a := &attempt{status: 200}
+		a := &attempt{status: 200, step: router.Step{Route: &config.Route{Provider: &config.Provider{}}}}
 		f := a.misanswered(c.err, []byte(c.data))
 		if f.Fault != c.fault || f.outcome != c.outcome || f.Status != 200 || f.told() == nil {
 			t.Errorf("%s: got %v, %s, status %d; want %v, %s, 200", c.name, f.Fault, f.outcome, f.Status, c.fault, c.outcome)

@@ -3,6 +3,7 @@ package seed_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,6 +79,29 @@ func TestRequiredParameters(t *testing.T) {
 	g.Signal(syscall.SIGHUP)
 	g.AwaitLog(`"msg":"configuration reloaded"`, soon)
 	g.do("POST", "/v1/messages", bare, "Authorization", clientKey).want(t, 200)
+}
+
+// A credential in additional_headers that the provider repeats in its errors reaches
+// neither the client nor the records.
+func TestHeaderCredentialsAreConcealed(t *testing.T) {
+	t.Parallel()
+	const token = "gw-seed-0a1b2c3d4e5f"
+	g := prepare(t, "GATEWAY_TOKEN="+token)
+	g.write("config/providers/anthropic.json", strings.Replace(files(g.upstream.URL)["providers/anthropic.json"],
+		`"anthropic-version": "2023-06-01"`, `"X-Gateway-Auth": "Bearer ${GATEWAY_TOKEN}"`, 1))
+	g.upstream.Instead(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(400)
+		fmt.Fprintf(w, `{"type":"error","error":{"type":"invalid_request_error","message":"wrong: %s"}}`, r.Header.Get("X-Gateway-Auth"))
+	}))
+	g.launch(environment)
+	g.awaitAddress()
+	for _, body := range []string{g.chat("claude-4.5-opus").want(t, 400, "wrong: Bearer [redacted]").body,
+		g.do("POST", "/v1/messages", `{"model":"claude-4.5-opus","max_tokens":9,"messages":[{"role":"user","content":"x"}]}`, "Authorization", clientKey).
+			want(t, 400, "wrong: Bearer [redacted]").body, g.Output()} {
+		if strings.Contains(body, token) {
+			t.Errorf("the token is in %s", body)
+		}
+	}
 }
 
 // Keys come from every variable of the pattern, gaps and repeats do not matter,
