@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -16,7 +18,8 @@ type Source interface {
 	// at most wait for them. None and no error means that none came.
 	Fetch(ctx context.Context, limit int, wait time.Duration) ([]Message, error)
 	// Ack acknowledges messages by their Reply, and returns once LOG has
-	// confirmed it. To acknowledge one again does no harm.
+	// confirmed it, or does not know them any more: then they come again. To
+	// acknowledge one again does no harm.
 	Ack(ctx context.Context, replies []string) error
 	// State says how LOG stands. An error means that it cannot be reached.
 	State(ctx context.Context) (State, error)
@@ -108,12 +111,44 @@ func (c *consumer) Ack(ctx context.Context, replies []string) error {
 			return fmt.Errorf("acknowledge records: %w", err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, ackWithin)
+	asking, cancel := context.WithTimeout(ctx, ackWithin)
 	defer cancel()
-	if _, err := c.conn.RequestWithContext(ctx, replies[last], nil); err != nil {
+	_, err := c.conn.RequestWithContext(asking, replies[last], nil)
+	if err != nil && !c.forgotten(ctx, replies[last]) {
 		return fmt.Errorf("acknowledge records: %w", err)
 	}
 	return nil
+}
+
+// forgotten reports whether LOG does not know that it has handed a message out. A
+// server that was killed may have lost how far it was. It never answers the
+// acknowledgement then (nats-server, processAckMsgLocked: "Check if this ack is
+// above the current pointer"); it hands the message out again, and what is in it
+// is left out as for any message that comes twice.
+func (c *consumer) forgotten(ctx context.Context, reply string) bool {
+	ctx, cancel := context.WithTimeout(ctx, lookWait)
+	defer cancel()
+	info, err := c.consumer.Info(ctx)
+	return err == nil && info.Delivered.Stream < streamSeq(reply)
+}
+
+// streamSeq is the place in LOG of the message that a reply acknowledges, 0 where
+// it does not say. It is $JS.ACK.<stream>.<consumer>.<deliveries>.<place>.…, with a
+// domain and an account hash before the stream on servers that use them.
+func streamSeq(reply string) uint64 {
+	fields := strings.Split(reply, ".")
+	at := 5
+	if len(fields) > 10 {
+		at = 7
+	}
+	if len(fields) <= at {
+		return 0
+	}
+	seq, err := strconv.ParseUint(fields[at], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return seq
 }
 
 func (c *consumer) State(ctx context.Context) (State, error) {
