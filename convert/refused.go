@@ -23,10 +23,10 @@ var hints = map[llm.Protocol][]string{
 // renamed are fields that hosts know by one of two names.
 var renamed = map[string]string{"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
-// refusals are words by which hosts say that they do not take a field at all, in
-// place of its value being wrong.
+// refusals are words by which hosts say that they do not take a field at all, or
+// not beside another, in place of its value being wrong.
 var refusals = []string{"unsupported", "not support", "unrecognized", "unknown", "not permitted", "not allowed", "unexpected",
-	"deprecated", "cannot both", "not available", "not compatible", "incompatible"}
+	"deprecated", "cannot both", "not available", "not compatible", "incompatible", "may only be set", "unset when"}
 
 // WithoutRefused takes a field out of Body that the upstream has refused by its
 // name, and reports whether there is now another Body to try. It does so once,

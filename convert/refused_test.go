@@ -3,6 +3,7 @@ package convert
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"model-proxy/internal/llm"
@@ -34,6 +35,12 @@ func TestWithoutRefused(t *testing.T) {
 			"top_p", "temperature", `dropped;param="top_p"`},
 		{"a path", llm.OpenAI, llm.Anthropic, Default, `{"model":"m","reasoning_effort":"low","messages":[{"role":"user","content":"hi"}]}`, 400,
 			`{"type":"error","error":{"type":"invalid_request_error","message":"thinking.adaptive.display: Extra inputs are not permitted"}}`, "thinking", "max_tokens", `dropped;param="reasoning_effort"`},
+		{"a default beside thinking", llm.OpenAI, llm.Anthropic, Default, `{"model":"m","reasoning_effort":"low","messages":[{"role":"user","content":"hi"}]}`, 400,
+			"{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"`temperature` may only be set to 1 when thinking is enabled.\"}}",
+			"temperature", "thinking", `dropped;param="temperature"`},
+		{"a default beside thinking, passed through", llm.Anthropic, llm.Anthropic, Default, `{"model":"m","max_tokens":9000,"thinking":{"type":"enabled","budget_tokens":2000},"messages":[]}`, 400,
+			"{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"`temperature` may only be set to 1 when thinking is enabled.\"}}",
+			"temperature", "thinking", `dropped;param="temperature"`},
 		{"a wrong value", llm.Anthropic, llm.OpenAI, Default, chat, 400,
 			`{"error":{"message":"Invalid 'temperature': must be at most 2","type":"invalid_request_error","param":"temperature","code":"decimal_above_max_value"}}`, "", "", ""},
 		{"a contract", llm.Anthropic, llm.OpenAI, Default, chat, 400, openAI("Unsupported parameter: 'tool_choice'", "tool_choice"), "", "", ""},
@@ -44,7 +51,7 @@ func TestWithoutRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			target := Target{Protocol: c.upstream, Model: "up"}
-			if c.client == c.upstream {
+			if c.client == c.upstream || strings.HasPrefix(c.name, "a default") {
 				target.Defaults = map[string]json.RawMessage{"temperature": json.RawMessage("0.2")}
 			}
 			x := exchange(t, Input{Client: c.client, Body: []byte(c.body), Mode: c.mode}, target)
