@@ -139,6 +139,45 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// A directory may be spoken of by several names: the system tells of what
+// happens in it under one of them.
+func TestWatchOneFolderByTwoNames(t *testing.T) {
+	for _, test := range []struct {
+		name            string
+		config, envFile string // below the working directory, whose absolute name is @
+	}{
+		{"relative folder, absolute file", "config", "@/.env"},
+		{"absolute folder, relative file", "@/config", ".env"},
+		{"both absolute", "@/config", "@/.env"},
+		{"a file by way of a link", "config", "@/here/.env"},
+		{"a folder by way of a link", "here/config", "@/.env"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			here := t.TempDir()
+			t.Chdir(here)
+			link(t, ".", "here")
+			write(t, "config/providers/p.json", upstreamAt("${WHERE}"))
+			write(t, ".env", "WHERE=old\n")
+			s, wait := watching(t, Options{Environ: []string{"CLIENT_API_KEY=c"},
+				Dir: strings.ReplaceAll(test.config, "@", here), EnvFile: strings.ReplaceAll(test.envFile, "@", here)})
+			// More than once: the first changes may be seen by the look at the start.
+			for _, host := range []string{"new", "newer", "newest"} {
+				write(t, ".env", "WHERE="+host+"\n")
+				if err := wait(); err != nil {
+					t.Fatalf("got %v, want the new configuration", err)
+				}
+				if got, want := s.Current().Providers["p"].BaseURL, "https://"+host+".test"; got != want {
+					t.Errorf("got %s, want %s", got, want)
+				}
+			}
+			write(t, "config/providers/p.json", upstreamAt("last"))
+			if err := wait(); err != nil || s.Current().Providers["p"].BaseURL != "https://last.test" {
+				t.Errorf("provider: got %s, %v, want https://last.test", s.Current().Providers["p"].BaseURL, err)
+			}
+		})
+	}
+}
+
 func link(t *testing.T, target, name string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {

@@ -97,7 +97,9 @@ func errorText(err error) string {
 }
 
 // watchList is what a Source must keep an eye on. Directories are watched
-// rather than files, whose inodes change with every save.
+// rather than files, whose inodes change with every save. Each has one name
+// here however the configuration speaks of it, since the system tells of a
+// directory that is watched by two names under one of them only.
 type watchList struct {
 	folders []string // any configuration file in these concerns us
 	names   []string // single paths: the folders themselves and the .env file
@@ -108,21 +110,40 @@ func (s *Source) watchList() watchList {
 	if envFile == "" {
 		envFile = ".env"
 	}
-	list := watchList{names: []string{filepath.Clean(envFile)}}
+	list := watchList{names: []string{place(envFile)}}
 	env, err := s.options.Environment()
 	if err != nil { // the .env file is being written; the directories are known without it
 		env = &Environment{}
 	}
 	for _, c := range candidates(s.options, env) {
-		dir := filepath.Clean(c.dir)
-		list.names = append(list.names, dir)
-		list.folders = append(list.folders, dir, filepath.Join(dir, "providers"), filepath.Join(dir, "models"))
+		for _, dir := range []string{c.dir, filepath.Join(c.dir, "providers"), filepath.Join(c.dir, "models")} {
+			list.names = append(list.names, place(dir))
+			list.folders = append(list.folders, followed(dir))
+		}
 	}
 	return list
 }
 
-// register watches the folders that exist and the parents of single paths.
-// Each is registered anew, because the path may lead to another directory now.
+// place is where path stands: its directory's one name and its own.
+func place(path string) string {
+	return filepath.Join(followed(filepath.Dir(path)), filepath.Base(path))
+}
+
+// followed is the absolute name of a directory without links, or with those in
+// it if it is not there.
+func followed(dir string) string {
+	if absolute, err := filepath.Abs(dir); err == nil {
+		dir = absolute
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		return real
+	}
+	return dir
+}
+
+// register watches the folders that exist and the parents of single paths, and
+// nothing else. Each is registered anew, because its name may be another
+// directory's now.
 // The error names all that exist and cannot be watched; the others are.
 func (l watchList) register(w *fsnotify.Watcher) error {
 	dirs := slices.Clone(l.folders)
@@ -130,9 +151,11 @@ func (l watchList) register(w *fsnotify.Watcher) error {
 		dirs = append(dirs, filepath.Dir(name))
 	}
 	slices.Sort(dirs)
+	for _, dir := range w.WatchList() {
+		_ = w.Remove(dir) // it may have gone by itself
+	}
 	var faults []error
 	for _, dir := range slices.Compact(dirs) {
-		_ = w.Remove(dir) // the first time there is nothing to remove
 		err := w.Add(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			faults = append(faults, fmt.Errorf("watch %s: %w", dir, err))
