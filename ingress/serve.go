@@ -195,12 +195,17 @@ func (q *request) reserve(w http.ResponseWriter, r *http.Request) *rejection {
 		return nil
 	}
 	denied.Levels.Header(w.Header())
-	no := reject(string(denied.Reason), llm.RateLimited, limitMessages[denied.Reason])
-	if denied.Reason == limit.Bus {
-		no.Kind = llm.Unavailable
-	}
-	no.RetryAfter = denied.RetryAfter
+	return limited(denied)
+}
+
+// limited is the refusal by a limit, or for want of anybody who could be asked.
+func limited(d *limit.Denied) *rejection {
+	no := reject(string(d.Reason), llm.RateLimited, limitMessages[d.Reason])
 	no.Code = "rate_limit_exceeded"
+	if d.Reason == limit.Bus {
+		no.Kind, no.Code = llm.Unavailable, ""
+	}
+	no.RetryAfter = d.RetryAfter
 	return no
 }
 
