@@ -79,6 +79,7 @@ func TestWhatRests(t *testing.T) {
 		health llm.Health
 	}{
 		{"rate limit", limited, "", llm.Rest{Scope: llm.ScopeKeyModel, Provider: "p", Fingerprint: fp, Model: "x", Cause: "rate_limit", Status: 429}, llm.HealthAlive},
+		{"a limit of our own for the key", Failure{Fault: Answered, Status: 429, Unasked: true}, "", llm.Rest{Scope: llm.ScopeKeyModel, Provider: "p", Fingerprint: fp, Model: "x", Cause: "rate_limit", Status: 429}, llm.HealthUnknown},
 		{"refused", refusal, "", llm.Rest{Scope: llm.ScopeKey, Provider: "p", Fingerprint: fp, Cause: "auth", Status: 401}, llm.HealthAlive},
 		{"quota", spentFail, "", llm.Rest{Scope: llm.ScopeKey, Provider: "p", Fingerprint: fp, Cause: "quota", Status: 429}, llm.HealthAlive},
 		{"provider", broken, ProviderCooldown, llm.Rest{Scope: llm.ScopeProvider, Provider: "p", Cause: "server_error", Status: 500}, llm.HealthFailing},

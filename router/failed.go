@@ -23,7 +23,7 @@ func (w *Walk) Cancelled() llm.Report { return w.report(llm.HealthUnknown) }
 func (w *Walk) Failed(now time.Time, f Failure) Verdict {
 	v, status, said := w.judge(now, f)
 	switch {
-	case f.Fault == Unfit:
+	case f.Fault == Unfit || f.Unasked:
 		v.Report.Health = llm.HealthUnknown // nobody asked the upstream
 	case w.deadlineCut(f):
 		v.Report.Health = llm.HealthUnknown // the client's haste, not the upstream's fault

@@ -94,6 +94,9 @@ type Failure struct {
 	// Told is what convert makes of the answer for the client. Where it is nil
 	// the client gets a message of the router's own.
 	Told *llm.Error
+	// Unasked says that the gateway itself gave the answer in place of the
+	// upstream, of whose health it tells nothing.
+	Unasked bool
 	// Sent says that an answer byte has reached the client: nothing may be
 	// tried after that.
 	Sent bool

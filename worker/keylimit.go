@@ -28,7 +28,7 @@ func (j *job) reserve(s router.Step) (*limit.Grant, *failure) {
 	}
 	wait := int64((denied.RetryAfter + time.Second - 1) / time.Second)
 	return nil, &failure{outcome: usage.Error, kind: "key_limit", message: "the key's own limit (rate_limiting) is reached",
-		Failure: router.Failure{Fault: router.Answered, Status: http.StatusTooManyRequests,
+		Failure: router.Failure{Fault: router.Answered, Unasked: true, Status: http.StatusTooManyRequests,
 			Header: http.Header{"Retry-After": {strconv.FormatInt(wait, 10)}}}}
 }
 
