@@ -26,7 +26,11 @@ func (f *failure) told() *llm.Error {
 		return f.Told
 	}
 	if f.outcome == usage.TimedOut {
-		e := llm.NewError(llm.TimedOut, "the upstream stopped sending")
+		message := "the upstream stopped sending"
+		if f.Timer == string(provider.TimerTotal) {
+			message = "the answer took longer than it may"
+		}
+		e := llm.NewError(llm.TimedOut, message)
 		e.Code = "upstream_timeout"
 		return e
 	}

@@ -43,6 +43,18 @@ func TestBrokenOff(t *testing.T) {
 	}
 }
 
+// A client whose answer had begun is told which time was over.
+func TestTimeOver(t *testing.T) {
+	for timer, want := range map[provider.Timer]string{
+		provider.TimerIdle:  "the upstream stopped sending",
+		provider.TimerTotal: "the answer took longer than it may",
+	} {
+		if got := brokenOff(&provider.TimeoutError{Timer: timer}).told().Message; got != want {
+			t.Errorf("%s: got %q, want %q", timer, got, want)
+		}
+	}
+}
+
 // An answer with a good status that holds an error, or is none.
 func TestMisanswered(t *testing.T) {
 	said := llm.NewError(llm.Overloaded, "try later")
