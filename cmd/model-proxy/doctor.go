@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -15,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"model-proxy/config"
+	"model-proxy/ingress"
 	"model-proxy/internal/bus"
 	"model-proxy/logsink"
 )
@@ -324,6 +327,8 @@ func gatewayAnswers(ctx context.Context, f flags) bool {
 	if err != nil {
 		return false
 	}
-	_ = resp.Body.Close() // the header tells enough
-	return resp.Header.Get("X-Request-Id") != ""
+	defer resp.Body.Close()
+	var h ingress.Health
+	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<10)).Decode(&h)
+	return err == nil && h.Status != "" && resp.Header.Get("X-Request-Id") != ""
 }

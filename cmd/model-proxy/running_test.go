@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -183,6 +184,14 @@ func TestDoctor(t *testing.T) {
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(g.url, "http://"))
 	g.cmd(t, "doctor", "--data", g.data, "--host", "127.0.0.1", "--port", port).want(t, exitOK, "✓ configuration", "✓ client keys   1 clients", "! prices",
 		"✓ provider keys", "✓ store         SQLite can be read", "✓ NATS", "a gateway runs on")
+
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Request-Id", "many servers have it")
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	defer other.Close()
+	_, port, _ = net.SplitHostPort(other.Listener.Addr().String())
+	g.cmd(t, "doctor", "--data", g.data, "--host", "127.0.0.1", "--port", port).want(t, exitFailure, "✗ port")
 
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
