@@ -56,12 +56,18 @@ func (b *messagesBuilder) hoist(turns []llm.Turn) []llm.Turn {
 	return append(system, rest...)
 }
 
-// push adds a turn, joining it with the last one if that has the same role.
+// push adds a turn, joining it with the last one if that has the same role. A
+// system turn that stands between two of the user, because what the assistant
+// said was empty, stays behind both.
 func (b *messagesBuilder) push(role llm.Role, path string, blocks []llm.Block) {
 	if len(blocks) == 0 {
 		return
 	}
-	if n := len(b.turns) - 1; n >= 0 && b.turns[n].Role == role {
+	n := len(b.turns) - 1
+	if role == llm.RoleUser && n > 0 && b.turns[n].Role == llm.RoleSystem && b.turns[n-1].Role == role {
+		n--
+	}
+	if n >= 0 && b.turns[n].Role == role {
 		b.turns[n].Blocks = append(b.turns[n].Blocks, blocks...)
 		return
 	}
