@@ -2,6 +2,7 @@ package seed_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -358,10 +359,16 @@ func TestWrapperScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := prepare(t)
-	run := exec.CommandContext(t.Context(), script, "models", "list")
-	run.Dir = g.dir
-	out, err := run.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "claude-4.5-opus") {
-		t.Errorf("got %v, %s; want the models of ./config with the keys of ./.env", err, out)
+	link, linked := filepath.Join(g.dir, "link"), filepath.Join(g.dir, "linked")
+	if err := errors.Join(os.Symlink(script, link), os.Symlink("link", linked)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{script, linked} {
+		run := exec.CommandContext(t.Context(), name, "models", "list")
+		run.Dir = g.dir
+		out, err := run.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "claude-4.5-opus") {
+			t.Errorf("%s: got %v, %s; want the models of ./config with the keys of ./.env", name, err, out)
+		}
 	}
 }
