@@ -41,8 +41,9 @@ func (s *Server) refuse(w http.ResponseWriter, p llm.Protocol, r *rejection) {
 	writeError(w, p, r.Error)
 }
 
-// writeError answers with an error in the caller's protocol.
-func writeError(w http.ResponseWriter, p llm.Protocol, e *llm.Error) (status int, size int64) {
+// writeError answers with an error in the caller's protocol, and returns what it
+// has written.
+func writeError(w http.ResponseWriter, p llm.Protocol, e *llm.Error) (status int, body []byte) {
 	h := w.Header()
 	status = e.HTTPStatus(p)
 	if wait := retryAfter(e, status); wait > 0 {
@@ -51,12 +52,12 @@ func writeError(w http.ResponseWriter, p llm.Protocol, e *llm.Error) (status int
 	if e.Final {
 		h.Set("X-Should-Retry", "false")
 	}
-	body := convert.AppendError(nil, p, e, h.Get(headerRequestID))
+	body = convert.AppendError(nil, p, e, h.Get(headerRequestID))
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	n, _ := w.Write(body) // a client that is gone shows itself elsewhere
-	return status, int64(n)
+	return status, body[:n]
 }
 
 // retryAfter is what the client is told to wait: always something on 429 and 503.

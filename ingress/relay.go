@@ -19,6 +19,7 @@ const (
 	keepAliveEvery = 15 * time.Second
 	stalledAfter   = 5 * time.Minute        // a client that takes no byte for so long is cut
 	lingerFor      = 2 * time.Second        // how long a cancelled job's own end is waited for
+	ownEndWithin   = time.Second            // how long past the deadline a worker may take to end a job by itself
 	lateFor        = 250 * time.Millisecond // how long a worker's word is waited for that may have taken it meanwhile
 	overslept      = 100 * time.Millisecond // a timer that is so late tells that the process was stopped
 	farewellWithin = time.Second            // how long a client may take what it is told when it seems gone
@@ -175,8 +176,13 @@ func (q *request) put(f bus.Frame, now time.Time) {
 		q.flush()
 		q.ttft = time.Since(q.read)
 	}
+	q.keep(f.Data)
+}
+
+// keep notes what the client is sent, where LOG_BODIES asks for it.
+func (q *request) keep(data []byte) {
 	if q.keepsBody {
-		q.kept = append(q.kept, f.Data[:min(len(f.Data), maxLoggedBody-len(q.kept))]...)
+		q.kept = append(q.kept, data[:min(len(data), maxLoggedBody-len(q.kept))]...)
 	}
 }
 
@@ -310,9 +316,14 @@ func (q *request) tell(e *llm.Error) bool {
 	switch {
 	case q.status == 0:
 		q.describe(q.w.Header(), nil)
-		q.status, q.bytes = writeError(q.w, q.protocol, e)
+		var body []byte
+		q.status, body = writeError(q.w, q.protocol, e)
+		q.bytes = int64(len(body))
+		q.keep(body)
 	case q.stream && !q.split:
-		q.write(convert.AppendErrorEvent(nil, q.protocol, e, q.job.RequestID, q.chunks), time.Now())
+		event := convert.AppendErrorEvent(nil, q.protocol, e, q.job.RequestID, q.chunks)
+		q.write(event, time.Now())
+		q.keep(event)
 	default:
 		return false
 	}
@@ -334,7 +345,13 @@ func (q *request) giveUp(e *llm.Error) {
 	if q.began {
 		outcome = usage.Incomplete
 	}
-	q.call.Cancel()
+	if e.Kind == llm.TimedOut && q.call.Running() {
+		// The worker's own timer ends the attempt at this moment too. Its record is
+		// to say so, whichever of the two is first.
+		defer time.AfterFunc(ownEndWithin, q.call.Cancel).Stop()
+	} else {
+		q.call.Cancel()
+	}
 	told := q.tell(e)
 	q.awaitEnd()
 	if e.Kind == llm.TimedOut && q.call.State().Attempts == 0 {
@@ -382,8 +399,8 @@ func (q *request) farewell(e *llm.Error) (told bool) {
 	if q.clientErr != nil {
 		return true // the connection is broken
 	}
-	status, bytes := q.status, q.bytes
-	defer func() { q.status, q.bytes = status, bytes }()
+	status, bytes, kept := q.status, q.bytes, q.kept
+	defer func() { q.status, q.bytes, q.kept = status, bytes, kept }()
 	q.armed = time.Now()
 	_ = q.control.SetWriteDeadline(q.armed.Add(farewellWithin))
 	return q.tell(e)
