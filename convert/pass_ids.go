@@ -15,15 +15,16 @@ func (x *Exchange) fitIDs(body []byte) []byte {
 		return body
 	}
 	var rule func(string) string
+	fair := 0 // bytes of an id that fits whatever they are
 	switch x.target.Quirks.ToolCallID {
 	case "openai40":
-		rule = openAIID
+		rule, fair = openAIID, 40
 	case "mistral9":
 		rule = mistralID
 	default:
 		return body
 	}
-	if !hasUnfitID(body, rule) {
+	if !hasUnfitID(body, fair, rule) {
 		return body
 	}
 	found, err := rawjson.Check(nil, body, &rawjson.Fields{Want: []string{"messages"}})
@@ -43,9 +44,9 @@ func (x *Exchange) fitIDs(body []byte) []byte {
 }
 
 // hasUnfitID reports whether a result in body answers a call whose id the rule
-// would change. It does not take the body apart: a quote within a string is
-// escaped.
-func hasUnfitID(body []byte, rule func(string) string) bool {
+// would change; those of up to fair bytes it would not. It does not take the body
+// apart: a quote within a string is escaped.
+func hasUnfitID(body []byte, fair int, rule func(string) string) bool {
 	for name := []byte(`"tool_call_id"`); ; {
 		i := bytes.Index(body, name)
 		if i < 0 {
@@ -58,6 +59,9 @@ func hasUnfitID(body []byte, rule func(string) string) bool {
 		end, ok := rawjson.StringEnd(body, 0)
 		if !ok {
 			return false
+		}
+		if end-len(`""`) <= fair {
+			continue
 		}
 		if id := str(body[:end]); id != "" && rule(id) != id {
 			return true
