@@ -45,6 +45,9 @@ const (
 	defaultTotal      = 600 * time.Second
 )
 
+// maxWeight keeps the sum of a model's weights far from overflowing.
+const maxWeight = 1_000_000
+
 var strategies = []string{"ordered", "weighted", "least_latency"}
 
 // modelReader checks one model file and builds the Model of it.
@@ -128,8 +131,11 @@ func (r *modelReader) route(field string, f routeFile) *Route {
 	route := &Route{Model: f.Model, Weight: 1, CooldownSeconds: f.CooldownSeconds}
 	if f.Weight != nil {
 		route.Weight = *f.Weight
-		if route.Weight < 0 {
+		switch {
+		case route.Weight < 0:
 			r.fault(field+".weight", "must be 0 or more, is %d", route.Weight)
+		case route.Weight > maxWeight:
+			r.fault(field+".weight", "must be %d or less, is %d", maxWeight, route.Weight)
 		}
 	}
 	var wire llm.Protocol

@@ -146,7 +146,7 @@ type Route struct {
 	Keys            []Key          // api_key_env where given, else the provider's
 	Timers          Timers         // fully resolved: route, model, provider, default
 	CooldownSeconds *int64
-	Weight          int
+	Weight          int // from 0, last of a weighted model, to 1,000,000
 	Capabilities    llm.Capabilities
 	Price           *Price `json:"-"` // nil if none is known; the files are in the revision
 }

@@ -117,21 +117,20 @@ func (s stage) ordered(now time.Time, pool Pool, random func() *rand.Rand) stage
 }
 
 // shuffle draws routes without putting them back, each with a chance in
-// proportion to its weight. A weight below 1 counts as 1.
+// proportion to its weight. Those of weight 0 come last, as written.
 func shuffle(routes []*config.Route, random *rand.Rand) []*config.Route {
-	weight := func(r *config.Route) int { return max(1, r.Weight) }
 	total := 0
 	for _, r := range routes {
-		total += weight(r)
+		total += r.Weight
 	}
-	for i := range routes {
+	for i := 0; total > 0; i++ {
 		n := random.IntN(total)
 		j := i
-		for n >= weight(routes[j]) {
-			n -= weight(routes[j])
+		for n >= routes[j].Weight {
+			n -= routes[j].Weight
 			j++
 		}
-		total -= weight(routes[j])
+		total -= routes[j].Weight
 		drawn := routes[j]
 		copy(routes[i+1:j+1], routes[i:j]) // the rest keeps its order
 		routes[i] = drawn

@@ -406,6 +406,19 @@ func TestStrategies(t *testing.T) {
 		}
 	})
 
+	t.Run("a weight of 0", func(t *testing.T) {
+		m := model("m", routes()...)
+		m.Strategy = "weighted"
+		m.Routes[0].Weight, m.Routes[1].Weight = 0, 0
+		for seed := range uint64(50) {
+			job := chat("m")
+			job.Seed = seed
+			tr := begin(t, snapshot(m), job)
+			tr.run(missing)
+			tr.wantTook("p/c/p-1", "p/a/p-1", "p/b/p-1")
+		}
+	})
+
 	t.Run("least_latency", func(t *testing.T) {
 		m := model("m", routes()...)
 		m.Strategy = "least_latency"
