@@ -32,10 +32,28 @@ func (n *node) start(ctx context.Context, name string, role func(context.Context
 	}()
 }
 
+// begin takes the steps of the start, one after the other, and reports whether the
+// node is up. If not, what had begun is stopped: a step failed, or a signal to stop
+// came, which is no error.
+func (n *node) begin(ctx context.Context, steps ...func(context.Context) error) (up bool, err error) {
+	starting, over := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer over()
+	for _, step := range steps {
+		if err := step(starting); err != nil {
+			_ = n.shutdown() // the first fault is the one to tell
+			if starting.Err() != nil {
+				n.log.Info("stopped before it was up")
+				return false, nil
+			}
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 // wait keeps the node up until a signal, ctx's end or a role's failure, then
 // stops everything in the reverse of its start.
 func (n *node) wait(ctx context.Context) error {
-	signal.Notify(n.signals, syscall.SIGTERM, syscall.SIGINT)
 	if n.flags.reload {
 		n.start(ctx, "reload", func(ctx context.Context) error { return n.source.Watch(ctx, n.reported) })
 	}

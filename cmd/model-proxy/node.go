@@ -65,7 +65,7 @@ type node struct {
 // what cmd's flags are bound to, so that the environment fills the rest of it.
 func (a *app) newNode(cmd *cobra.Command, f *flags) (n *node, err error) {
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP) // from now on: one that comes before the roles are up is for them too
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT) // from now on: one that comes before the roles are up is for them too
 	defer func() {
 		if err != nil {
 			signal.Stop(signals)
@@ -73,6 +73,9 @@ func (a *app) newNode(cmd *cobra.Command, f *flags) (n *node, err error) {
 	}()
 	env, err := a.resolve(cmd, f)
 	if err != nil {
+		return nil, err
+	}
+	if err := natsFiles(env.Vars); err != nil {
 		return nil, err
 	}
 	log, err := newLogger(a.stderr, f.logLevel, f.logFormat)
@@ -100,6 +103,22 @@ func (a *app) newNode(cmd *cobra.Command, f *flags) (n *node, err error) {
 	tuneMemory(env)
 	n.bus = busConfig(env, log)
 	return n, nil
+}
+
+// natsFiles reports a file that NATS_CREDS or its like names in vain. The client
+// library would have the process wait for it as for a server.
+func natsFiles(v config.Vars) error {
+	for _, f := range []struct{ variable, file string }{{"NATS_CREDS", v.NATSCreds}, {"NATS_CA", v.NATSCA}, {"NATS_CERT", v.NATSCert}, {"NATS_KEY", v.NATSKey}} {
+		if f.file == "" {
+			continue
+		}
+		opened, err := os.Open(f.file)
+		if err != nil {
+			return usageError{fmt.Errorf("%s: %w", f.variable, err)}
+		}
+		_ = opened.Close() // it was only read
+	}
+	return nil
 }
 
 // busConfig is what the environment says of the bus.

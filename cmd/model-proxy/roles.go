@@ -23,14 +23,8 @@ func (a *app) role(use, short, example string, add func(*cobra.Command, *flags),
 			}
 			n.bus.Role = use
 			ctx := cmd.Context()
-			if err = n.openBus(ctx); err == nil {
-				err = start(ctx, n)
-			}
-			if err == nil {
-				err = n.startMetrics(ctx)
-			}
-			if err != nil {
-				_ = n.shutdown() // the first fault is the one to tell
+			roles := func(ctx context.Context) error { return start(ctx, n) }
+			if up, err := n.begin(ctx, n.openBus, roles, n.startMetrics); !up {
 				return err
 			}
 			n.log.Info("started", "role", use, "config_revision", n.source.Current().Revision)

@@ -49,22 +49,10 @@ SIGHUP reloads the configuration, SIGTERM drains, a second one cuts.`,
 
 // gateway runs every role in this process until it is told to stop.
 func (a *app) gateway(ctx context.Context, n *node, ready func(net.Addr)) error {
-	err := n.startControl(ctx)
-	if err == nil {
-		err = n.openBus(ctx)
-	}
-	if err == nil {
-		err = n.startSink(ctx)
-	}
-	if err == nil {
-		err = n.startWorkers(ctx, n.flags.workers)
-	}
 	var addr net.Addr
-	if err == nil {
-		addr, err = n.startIngress(ctx)
-	}
-	if err != nil {
-		_ = n.shutdown() // the first fault is the one to tell
+	workers := func(ctx context.Context) error { return n.startWorkers(ctx, n.flags.workers) }
+	listen := func(ctx context.Context) (err error) { addr, err = n.startIngress(ctx); return err }
+	if up, err := n.begin(ctx, n.startControl, n.openBus, n.startSink, workers, listen); !up {
 		return err
 	}
 	close(n.up)

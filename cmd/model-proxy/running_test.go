@@ -88,6 +88,13 @@ func TestUnreadableNATSAddress(t *testing.T) {
 	}
 }
 
+// A file that is not there is no server to wait for.
+func TestMissingNATSFile(t *testing.T) {
+	for _, variable := range []string{"NATS_CREDS", "NATS_CA", "NATS_CERT", "NATS_KEY"} {
+		command(t, []string{"NATS_URL=nats://127.0.0.1:1", variable + "=/no/such/file"}, "worker", "--data", t.TempDir()).want(t, exitUsage, variable, "/no/such/file")
+	}
+}
+
 // checkKeys lets both keys of a provider rest and resets them.
 func (g *gateway) checkKeys(t *testing.T, where ...string) {
 	t.Helper()

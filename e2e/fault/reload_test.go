@@ -68,6 +68,21 @@ func TestReloadBeforeTheStart(t *testing.T) {
 	p.AwaitLog("configuration reloaded", soon)
 }
 
+// A process that still waits for NATS stops when it is told to, as a success.
+func TestStopBeforeTheStart(t *testing.T) {
+	t.Parallel()
+	n := gatewaytest.StartNATS(t)
+	n.Stop()
+	for _, role := range []string{"worker", "ingress", "logsink", "run"} {
+		p := gatewaytest.Start(t, "early "+role, []string{"NATS_URL=" + n.URL(), "CLIENT_API_KEY=ck", "DATA_DIR=" + t.TempDir(), "MODEL_PROXY_PORT=0"}, role)
+		p.AwaitLog("waiting for NATS", soon)
+		p.Signal(syscall.SIGTERM)
+		if code := p.ExitCode(soon); code != 0 {
+			t.Errorf("%s: exit code %d, want 0", role, code)
+		}
+	}
+}
+
 // A change of the configuration reaches every process of a cluster, an invalid one
 // none, and a client's key that is taken away is refused while its stream goes on.
 func TestReloadOfACluster(t *testing.T) {
