@@ -28,7 +28,7 @@ func (c *ClickHouse) loadOpen(ctx context.Context) ([]saved, error) {
 		}
 		key := openKey{job, int(attempt)}
 		c.sieve.open[key] = version
-		list = append(list, saved{key, []byte(entry)})
+		list = append(list, saved{openKey: key, data: []byte(entry)})
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("load open entries: %w", err)

@@ -9,17 +9,19 @@ import (
 
 // job is one request of which something is open.
 type job struct {
-	id       string
-	ingress  string
-	deadline time.Time // by the sink's own clock
-	request  usage.Request
-	done     bool           // its row exists, so request does not matter any more
-	answer   *usage.Request // what that row says of the end, if an attempt was open then
-	closed   bool           // at least one attempt's row exists
-	lost     int64          // nano-dollars of attempts whose workers were lost
-	changed  bool           // request differs from what is saved
-	open     []attempt
-	saved    []openKey // in the store
+	id        string
+	ingress   string
+	deadline  time.Time // by the sink's own clock
+	request   usage.Request
+	done      bool           // its row exists, so request does not matter any more
+	answer    *usage.Request // what that row says of the end, if an attempt was open then
+	held      *usage.Request // its record, which waits for its last attempt, see mustWait
+	closed    bool           // at least one attempt's row exists
+	lost      int64          // nano-dollars of attempts whose workers were lost
+	changed   bool           // request differs from what is saved
+	heldSaved bool           // held is in the store
+	open      []attempt
+	saved     []openKey // in the store
 }
 
 // attempt is one that started. Its entry holds the attempt.
@@ -79,6 +81,26 @@ func (j *job) close(a *usage.Attempt) {
 		r.CostNanoUSD = &total
 	}
 	j.changed = true
+}
+
+// endUnheard reports whether the ingress that wrote r did not hear of its last
+// attempt's end, with what all of them used: it has lost the worker, or NATS.
+func endUnheard(r *usage.Request) bool {
+	return r.Outcome != usage.OK && r.Attempts > 0 && r.PriceVersion == ""
+}
+
+// mustWait reports whether what r used is told by an attempt that is still open.
+func (j *job) mustWait(r *usage.Request) bool {
+	return endUnheard(r) && j.find(r.Attempts) >= 0
+}
+
+// complete adds to a request's record what attempts tell of what it has used.
+func (j *job) complete(r *usage.Request) {
+	if !j.done && endUnheard(r) && j.request.Attempts == r.Attempts {
+		r.Spend, r.PriceVersion = j.request.Spend, j.request.PriceVersion
+		return
+	}
+	j.addLost(r)
 }
 
 // addLost adds to a request's cost that of the attempts whose workers were lost:

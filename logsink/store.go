@@ -62,7 +62,7 @@ func (b *batch) empty() bool {
 type written struct{ requests, attempts, bodies int }
 
 // openKey names an open attempt or, with attempt 0, a request whose row does
-// not exist yet although an attempt's does.
+// not exist yet although an attempt's or its own record does.
 type openKey struct {
 	job     string
 	attempt int
@@ -73,6 +73,7 @@ type openKey struct {
 type saved struct {
 	openKey
 	data []byte
+	end  bool // it is none, but tells how a request ended that has its row
 }
 
 // endColumns are those of requests that loaded.open tells of an end.
@@ -81,7 +82,7 @@ const endColumns = `job_id, outcome, attempts, status,
 
 // endOf tells how a request ended of which an attempt is still open.
 func endOf(r *usage.Request) saved {
-	return saved{openKey{r.JobID, 0}, usage.Encode("", usage.Entry{Kind: usage.KindRequest, Request: r})}
+	return saved{openKey{r.JobID, 0}, usage.Encode("", usage.Entry{Kind: usage.KindRequest, Request: r}), true}
 }
 
 // ErrQuery is wrapped by the errors of queries that ask for what there is not.

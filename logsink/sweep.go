@@ -19,7 +19,7 @@ const (
 func (t *tracker) sweep(now, overdue time.Time, alive Liveness) {
 	for _, j := range t.jobs {
 		ingressGone := j.ingress != "" && alive.Silence(j.ingress) >= silence
-		nobodyTells := ingressGone || j.done // but the worker, if it lives
+		nobodyTells := ingressGone || j.done || j.held != nil // but the worker, if it lives
 		for _, o := range slices.Clone(j.open) {
 			if j.deadline.Before(overdue) || nobodyTells && alive.Silence(o.Process) >= silence {
 				t.touched[j.id] = j
@@ -33,7 +33,7 @@ func (t *tracker) sweep(now, overdue time.Time, alive Liveness) {
 			}
 		}
 		switch {
-		case len(j.open) > 0 || j.done:
+		case len(j.open) > 0 || j.done || j.held != nil:
 		case ingressGone:
 			t.touched[j.id] = j
 			t.loseRequest(j)

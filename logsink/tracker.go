@@ -36,11 +36,15 @@ func (t *tracker) restore(s saved, now time.Time) error {
 	for i := range entries {
 		e := &entries[i]
 		j := t.job(s.job, e, now)
-		if e.Kind == usage.KindRequest && e.Request.Outcome != "" {
-			j.answer, j.done = e.Request, true // the row exists; nothing is saved for it
+		if s.end {
+			j.answer, j.done = e.Request, true
 			continue
 		}
 		j.saved = append(j.saved, s.openKey)
+		if e.Kind == usage.KindRequest && e.Request.Outcome != "" {
+			j.held, j.heldSaved = e.Request, true
+			continue
+		}
 		if e.Kind == usage.KindRequest {
 			j.request, j.closed = *e.Request, true
 			continue
@@ -56,20 +60,26 @@ func (t *tracker) restore(s saved, now time.Time) error {
 func (t *tracker) cut(now time.Time) *batch {
 	t.awaitUnheard(now)
 	for _, j := range t.touched {
+		t.release(j)
 		for i := range j.open {
 			if o := &j.open[i]; !o.saved {
 				o.Left = j.deadline.Sub(now)
 				o.Entry, o.saved = t.save(j, o.Attempt.Attempt, o.Entry), true
 			}
 		}
-		waiting := j.closed && !j.done
+		held := j.held != nil
+		if held && !j.heldSaved {
+			e := t.save(j, 0, usage.Entry{Kind: usage.KindRequest, Ingress: j.ingress, Left: j.deadline.Sub(now), Request: j.held})
+			j.held, j.heldSaved = e.Request, true
+		}
+		waiting := j.closed && !j.done && !held
 		if waiting && j.changed {
 			e := t.save(j, 0, usage.Entry{Kind: usage.KindRequest, Ingress: j.ingress, Left: j.deadline.Sub(now), Request: &j.request})
 			j.request, j.changed = *e.Request, false
 		}
 		kept := j.saved[:0]
 		for _, k := range j.saved {
-			if k.attempt == 0 && waiting || k.attempt > 0 && j.find(k.attempt) >= 0 {
+			if k.attempt == 0 && (waiting || held) || k.attempt > 0 && j.find(k.attempt) >= 0 {
 				kept = append(kept, k)
 				continue
 			}
@@ -89,7 +99,7 @@ func (t *tracker) cut(now time.Time) *batch {
 // save adds an entry to what the store keeps. The copy it returns does not
 // hold on to the message that the entry came in.
 func (t *tracker) save(j *job, number int, e usage.Entry) usage.Entry {
-	s := saved{openKey{j.id, number}, usage.Encode(e.Process, e)}
+	s := saved{openKey: openKey{j.id, number}, data: usage.Encode(e.Process, e)}
 	t.batch.save = append(t.batch.save, s)
 	if !slices.Contains(j.saved, s.openKey) {
 		j.saved = append(j.saved, s.openKey)
@@ -141,8 +151,15 @@ func (t *tracker) finishRequest(e *usage.Entry) {
 	if j != nil && !j.done && e.Request.ErrorType == usage.IngressLost {
 		return // a worker's word who did not know of the attempts; the sweep does
 	}
+	if j != nil && !j.done && j.mustWait(e.Request) {
+		if j.held == nil {
+			j.held = e.Request
+		}
+		t.touched[j.id] = j
+		return
+	}
 	if j != nil {
-		j.addLost(e.Request)
+		j.complete(e.Request)
 	}
 	t.batch.requests = append(t.batch.requests, e.Request)
 	if answered := e.Request.Attempts; e.Request.Outcome == usage.OK && answered > 0 && !j.knows(answered) {
@@ -154,6 +171,19 @@ func (t *tracker) finishRequest(e *usage.Entry) {
 	}
 	j.answered(e.Request)
 	t.touched[j.id] = j
+	t.recent.add(j.id)
+}
+
+// release writes the row of a request that was held, once its last attempt is closed.
+func (t *tracker) release(j *job) {
+	if j.held == nil || j.mustWait(j.held) {
+		return
+	}
+	r := j.held
+	j.held = nil
+	j.complete(r)
+	t.batch.requests = append(t.batch.requests, r)
+	j.answered(r)
 	t.recent.add(j.id)
 }
 

@@ -413,7 +413,7 @@ func testEndIsKnownAgain(t *testing.T, s store, reopen func() store) {
 	want.Spend = usage.Spend{PromptTokens: 840, CachedReadTokens: 509, CachedWriteTokens: 30, CompletionTokens: 594, ReasoningTokens: 20,
 		UsageSource: llm.UsageProvider, CostNanoUSD: nano(8984325)}
 	open := attempt1(usage.KindStarted, "j", 1, "")
-	b := &batch{requests: []*usage.Request{want}, save: []saved{{openKey{"j", 1}, usage.Encode("w", open)}}}
+	b := &batch{requests: []*usage.Request{want}, save: []saved{{openKey: openKey{"j", 1}, data: usage.Encode("w", open)}}}
 	err := s.sift(t.Context(), b)
 	if err == nil {
 		_, err = s.write(t.Context(), b)
@@ -449,6 +449,77 @@ func (nobodyLives) Silence(string) time.Duration { return time.Hour }
 func TestEndIsKnownAgain(t *testing.T) {
 	dir := t.TempDir()
 	testEndIsKnownAgain(t, openStore(t, dir), func() store { return openStore(t, dir) })
+}
+
+// An ingress that has lost its worker, or NATS, does not hear what an answer that
+// had begun has cost. The attempts tell, whichever comes first.
+func TestUnheardEndCostsWhatItsAttemptsDid(t *testing.T) {
+	used := usage.Spend{PromptTokens: 7, CompletionTokens: 3, UsageSource: llm.UsageEstimated, CostNanoUSD: nano(70)}
+	incomplete := requestEntry("j", usage.Incomplete)
+	incomplete.Request.Attempts, incomplete.Request.UsageSource = 1, llm.UsageNone
+	started, finished := attempt1(usage.KindStarted, "j", 1, ""), attempt1(usage.KindFinished, "j", 1, usage.Cancelled)
+	started.Attempt.Spend, finished.Attempt.Spend = usage.Spend{PromptTokens: 7, UsageSource: llm.UsageEstimated, CostNanoUSD: nano(20)}, used
+	started.Request = &usage.Request{JobID: "j", ClientID: "c", PriceVersion: "v1"}
+	lost := attempt1(usage.KindLost, "j", 1, usage.WorkerLost)
+	for _, c := range []struct {
+		name string
+		act  func(s *scene, restart func())
+		want string
+	}{
+		{"attempt first", func(s *scene, _ func()) { s.send("w", started, finished); s.send("i", incomplete) }, "cancelled 7+3 estimated 70 v1"},
+		{"request first", func(s *scene, _ func()) {
+			s.send("w", started)
+			s.send("i", incomplete)
+			time.Sleep(time.Second)
+			s.want("", "j/0 j/1")
+			s.send("w", finished)
+		}, "cancelled 7+3 estimated 70 v1"},
+		{"another sink in between", func(s *scene, restart func()) {
+			s.send("w", started)
+			s.send("i", incomplete)
+			time.Sleep(time.Second)
+			restart()
+			s.want("", "j/0 j/1")
+			s.send("i", incomplete) // LOG gives it again
+			time.Sleep(time.Second)
+			s.send("w", finished)
+		}, "cancelled 7+3 estimated 70 v1"},
+		{"lost", func(s *scene, _ func()) { s.send("w", started); s.send("i", lost, incomplete) }, "worker_lost 7+0 estimated 20 v1"},
+		{"dead without a word", func(s *scene, _ func()) {
+			s.send("w", started)
+			s.send("i", incomplete)
+			s.kill("w")
+			time.Sleep(time.Minute)
+		}, "worker_lost 7+0 estimated 20 v1"},
+		{"dead with its ingress", func(s *scene, restart func()) {
+			s.send("w", started)
+			s.send("i", incomplete)
+			time.Sleep(time.Second)
+			restart()
+			s.kill("w")
+			s.kill("i")
+			time.Sleep(time.Minute)
+		}, "worker_lost 7+0 estimated 20 v1"},
+	} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			s := &scene{fakeBus: &fakeBus{died: map[string]time.Time{}}, t: t}
+			s.start(dir)
+			c.act(s, func() { s.stop(); s.start(dir) })
+			time.Sleep(2 * time.Second)
+			var got, outcome string
+			err := s.store.db.QueryRow(`select a.outcome || ' ' || r.prompt_tokens || '+' || r.completion_tokens || ' ' || r.usage_source || ' ' ||
+				coalesce(r.cost_nano_usd, '-') || ' ' || r.price_version, r.outcome from requests r join attempts a on a.job_id = r.job_id`).Scan(&got, &outcome)
+			if err != nil || got != c.want || outcome != "incomplete" {
+				t.Errorf("%s: got %s %s, %v, want incomplete %s", c.name, outcome, got, err, c.want)
+			}
+			var open int
+			if err := s.store.db.QueryRow("select count(*) from open_entries").Scan(&open); err != nil || open != 0 {
+				t.Errorf("%s: %d entries are open at the end, %v", c.name, open, err)
+			}
+			s.stop()
+		})
+	}
 }
 
 // A sink that is told to stop stores what LOG holds, however slowly it comes.
