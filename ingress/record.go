@@ -17,8 +17,11 @@ const maxLoggedBody = 1 << 20
 
 // finish writes the request's record and lets go of everything it held.
 func (q *request) finish(outcome usage.Outcome, e *llm.Error) {
-	if q.end != nil {
+	switch {
+	case q.end != nil:
 		q.grant.Settle(q.end.Usage.Prompt, q.end.Usage.Completion)
+	case q.call.State().Attempts == 0: // it left the queue untried
+		q.grant.Settle(0, 0)
 	}
 	rec := q.record(outcome, e)
 	q.span.End(rec)

@@ -7,6 +7,7 @@ import (
 
 	"model-proxy/convert"
 	"model-proxy/internal/limit"
+	"model-proxy/internal/llm"
 	"model-proxy/internal/usage"
 	"model-proxy/router"
 )
@@ -17,11 +18,15 @@ import (
 // nil where there are no limits, or nobody could be asked for them.
 func (j *job) reserve(s router.Step) (*limit.Grant, *failure) {
 	p := s.Route.Provider
-	if p.KeyRequestsPerMinute == 0 && p.KeyTokensPerMinute == 0 {
+	requests, tokens := p.KeyRequestsPerMinute, p.KeyTokensPerMinute
+	if j.run.Endpoint == llm.CountTokens { // which uses none
+		tokens = 0
+	}
+	if requests == 0 && tokens == 0 {
 		return nil, nil
 	}
 	grant, denied := j.w.limits.Admit(j.run.Context(), limit.Client{ID: "key." + p.Name + "." + s.Key.Secret.Fingerprint(),
-		RequestsPerMinute: p.KeyRequestsPerMinute, TokensPerMinute: p.KeyTokensPerMinute},
+		RequestsPerMinute: requests, TokensPerMinute: tokens},
 		limit.Estimate{Prompt: convert.EstimateTokens(len(j.run.Body))})
 	if denied == nil || denied.Reason == limit.Bus {
 		return grant, nil
