@@ -20,6 +20,7 @@ type evidence struct {
 	where   string     // provider/model
 	what    string     // status, or what happened
 	free    time.Time  // when the rest ends; zero if nothing rests
+	use     use        // what rests after a failed attempt
 }
 
 // telling ranks what a client learns most from when everything failed in its
@@ -41,9 +42,24 @@ const restingIll = 5
 func (w *Walk) noteFailure(now time.Time, c Class, f Failure, status int, told *llm.Error, rest llm.Rest) {
 	e := evidence{class: c, told: told, where: place(w.step.Route), what: happened(f, status)}
 	if rest.For > 0 {
-		e.free = now.Add(rest.For)
+		e.free, e.use = now.Add(rest.For), useOf(w.step.Route, w.step.Key)
 	}
 	w.evidence = append(w.evidence, e)
+}
+
+// prolong takes in that what rests since a failed attempt may rest longer by now,
+// for what other requests have met.
+func (w *Walk) prolong(now time.Time, pool Pool) {
+	for i := range w.evidence {
+		e := &w.evidence[i]
+		if e.told == nil || e.free.IsZero() {
+			continue
+		}
+		rest := pool.Resting(now, e.use.provider, e.use.fp, e.use.model)
+		if free := now.Add(rest.For); free.After(e.free) {
+			e.free = free
+		}
+	}
 }
 
 func (w *Walk) noteRest(now time.Time, r *config.Route, rest llm.Rest) {

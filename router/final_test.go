@@ -108,6 +108,21 @@ func TestFinalOfRests(t *testing.T) {
 	}
 }
 
+// A client that comes back when it is told to is not refused for a rest that was
+// known: another request may have met a longer one on the same key meanwhile.
+func TestFinalKnowsLongerRests(t *testing.T) {
+	tr := begin(t, snapshot(model("m", route(provider("p", 1), "x"))), chat("m"))
+	tr.next()
+	f := limited
+	f.Header = header("Retry-After", "2")
+	tr.fail(f)
+	tr.pool.report(tr.now, llm.Report{Rests: []llm.Rest{{Scope: llm.ScopeKeyModel, Provider: "p", Model: "x",
+		Fingerprint: config.NewSecret("p-1").Fingerprint(), Cause: string(RateLimit), For: 20 * time.Second}}})
+	if e := tr.run(missing); e.HTTPStatus(llm.OpenAI) != 429 || e.RetryAfter != 20*time.Second {
+		t.Errorf("got %d, Retry-After %v, want 429, 20s", e.HTTPStatus(llm.OpenAI), e.RetryAfter)
+	}
+}
+
 // What convert made of the answer reaches the client as it is, if the request
 // is at fault, and with what was tried, if not.
 func TestFinalKeepsWhatConvertMade(t *testing.T) {

@@ -126,6 +126,7 @@ func (w *Walk) Next(now time.Time, pool Pool) (Step, error) {
 	if w.retry(now, pool) {
 		return w.step, nil
 	}
+	w.prolong(now, pool)
 	w.final = w.exhausted(now)
 	return Step{}, w.final
 }
