@@ -23,13 +23,9 @@ func (t *tracker) sweep(now, overdue time.Time, alive Liveness) {
 		for _, o := range slices.Clone(j.open) {
 			if j.deadline.Before(overdue) || nobodyTells && alive.Silence(o.Process) >= silence {
 				t.touched[j.id] = j
-				a := *o.Attempt
-				a.Outcome = usage.WorkerLost
-				if j.answer != nil && j.answer.Outcome == usage.OK && j.answer.Attempts == a.Attempt {
-					a.Outcome, a.Status, a.Spend = usage.OK, j.answer.Status, j.answer.Spend
-				}
-				t.batch.attempts = append(t.batch.attempts, &a)
-				j.close(&a)
+				a := j.unreported(o.Attempt)
+				t.batch.attempts = append(t.batch.attempts, a)
+				j.close(a)
 			}
 		}
 		switch {
@@ -42,6 +38,19 @@ func (t *tracker) sweep(now, overdue time.Time, alive Liveness) {
 			j.done = true
 		}
 	}
+}
+
+// unreported is the row of an attempt that began so and whose worker tells nothing
+// more. If its request was answered by it, it was answered.
+func (j *job) unreported(began *usage.Attempt) *usage.Attempt {
+	a := *began
+	if r := j.answer; r != nil && r.Outcome == usage.OK && r.Attempts == a.Attempt {
+		a.Outcome, a.Status, a.Spend = usage.OK, r.Status, r.Spend
+		return &a
+	}
+	a.Outcome, a.ErrorType = usage.WorkerLost, string(usage.WorkerLost)
+	a.ErrorMessage = "its worker died, or never told of its end"
+	return &a
 }
 
 // loseRequest writes the row of a request whose ingress died.

@@ -268,6 +268,11 @@ func TestWorkerDiesAfterItsAnswer(t *testing.T) {
 		s.start(dir)
 		time.Sleep(silence + 4*time.Second)
 		s.want("a/1:error a/2:ok a:ok/ b/1:worker_lost b:incomplete/", "")
+		var reason, none string
+		err := s.store.db.QueryRow("select max(error_type), min(error_type) from attempts where attempt = 2 or job_id = 'b'").Scan(&reason, &none)
+		if err != nil || reason != "worker_lost" || none != "" {
+			t.Errorf("error types of the lost attempt and of the answered one: got %q, %q, %v", reason, none, err)
+		}
 		s.stop()
 	})
 }
