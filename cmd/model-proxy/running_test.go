@@ -114,10 +114,8 @@ func (g *gateway) checkKeys(t *testing.T, where ...string) {
 	g.cmd(t, append([]string{"keys", "reset", "sim-openai"}, where...)...).want(t, exitOK, "sim-openai: 2 cooldowns ended")
 	gatewaytest.Await(t, time.Minute, "no cooldown", func() bool { return !strings.Contains(list().out, "resting") })
 	gatewaytest.Await(t, time.Minute, "an answer after the reset", func() bool { return g.ask(t) == 200 })
-	for range 5 {
-		g.ask(t, "X-Mock-Status", "503")
-	}
 	gatewaytest.Await(t, time.Minute, "the open breaker at both keys", func() bool {
+		g.ask(t, "X-Mock-Status", "503")
 		return strings.Count(list().out, `"state":"resting for some models","rests":[{"scope":"breaker","model":"up-openai","seconds":`) == 2
 	})
 	g.cmd(t, append([]string{"keys", "list"}, where...)...).want(t, exitOK, "for up-openai, every key (repeated failures)")
