@@ -135,8 +135,12 @@ func (x *Exchange) Warnings() []Warning {
 }
 
 // Usage is what the call used. Until the upstream has said so, and where it
-// never does, the numbers come from the lengths of what went to and fro.
+// never does, the numbers come from the lengths of what went to and fro. To
+// count tokens uses none.
 func (x *Exchange) Usage() llm.Usage {
+	if !x.in.Endpoint.UsesTokens() {
+		return llm.Usage{Source: llm.UsageNone}
+	}
 	if x.conv != nil {
 		return x.seen.total(x.conv.prompt)
 	}

@@ -30,7 +30,7 @@ func TestCountElsewhere(t *testing.T) {
 	if want := `{"input_tokens":77}`; err != nil || string(got) != want {
 		t.Errorf("answer: got %s, %v; want %s", got, err, want)
 	}
-	if got, want := x.Usage(), (llm.Usage{Prompt: 77, Source: llm.UsageProvider}); got != want {
+	if got, want := x.Usage(), (llm.Usage{Source: llm.UsageNone}); got != want {
 		t.Errorf("usage: got %+v, want %+v", got, want)
 	}
 	for _, bad := range []string{`{"object":"list"}`, `{"input_tokens":-1}`, `{"input_tokens":"7"}`} {

@@ -101,7 +101,11 @@ func (s *Server) recordLost(l bus.Loss, number int, k *bus.Attempt) *usage.Attem
 // promptOf is what a call has used of which only the request is known. The
 // worker's own estimate goes before it, if that has arrived.
 func promptOf(j *bus.Job, k *bus.Attempt, snap *config.Snapshot) usage.Spend {
-	s := usage.SpendOf(llm.Usage{Prompt: convert.EstimateTokens(len(j.Body)), Source: llm.UsageEstimated})
+	used := llm.Usage{Source: llm.UsageNone}
+	if j.Endpoint.UsesTokens() {
+		used = llm.Usage{Prompt: convert.EstimateTokens(len(j.Body)), Source: llm.UsageEstimated}
+	}
+	s := usage.SpendOf(used)
 	p := snap.Prices.Find(k.Provider, vendorOf(snap, k.Provider), k.UpstreamModel)
 	if p == nil {
 		return s

@@ -187,7 +187,7 @@ func (q *request) lane(r *http.Request) (string, *rejection) {
 func (q *request) reserve(w http.ResponseWriter, r *http.Request) *rejection {
 	c := limit.Client{ID: q.client.ID, RequestsPerMinute: q.client.RequestsPerMinute,
 		TokensPerMinute: q.client.TokensPerMinute, MaxParallel: q.client.MaxParallelRequests}
-	if q.endpoint == llm.CountTokens { // which uses none
+	if !q.endpoint.UsesTokens() {
 		c.TokensPerMinute = 0
 	}
 	grant, denied := q.s.limits.Admit(r.Context(), c, limit.Estimate{Prompt: convert.EstimateTokens(len(q.body)), MaxTokens: q.maxTokens})

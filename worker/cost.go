@@ -31,7 +31,7 @@ func (a *attempt) price() *llm.Price {
 // countUnpriced tells of tokens without a price.
 func (a *attempt) countUnpriced(s *usage.Spend) {
 	tell := a.job.w.cfg.Unpriced
-	if tell != nil && s.CostNanoUSD == nil && s.UsageSource != llm.UsageNone && a.job.run.Endpoint != llm.CountTokens {
+	if tell != nil && s.CostNanoUSD == nil && s.UsageSource != llm.UsageNone {
 		tell(a.step.LogicalModel)
 	}
 }

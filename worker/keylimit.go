@@ -7,7 +7,6 @@ import (
 
 	"model-proxy/convert"
 	"model-proxy/internal/limit"
-	"model-proxy/internal/llm"
 	"model-proxy/internal/usage"
 	"model-proxy/router"
 )
@@ -19,7 +18,7 @@ import (
 func (j *job) reserve(s router.Step) (*limit.Grant, *failure) {
 	p := s.Route.Provider
 	requests, tokens := p.KeyRequestsPerMinute, p.KeyTokensPerMinute
-	if j.run.Endpoint == llm.CountTokens { // which uses none
+	if !j.run.Endpoint.UsesTokens() {
 		tokens = 0
 	}
 	if requests == 0 && tokens == 0 {

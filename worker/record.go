@@ -96,6 +96,9 @@ func (a *attempt) used(outcome usage.Outcome) (u llm.Usage, ok bool) {
 
 // prompt is what a call costs of which nothing but the request is known.
 func (a *attempt) prompt() llm.Usage {
+	if !a.job.run.Endpoint.UsesTokens() {
+		return llm.Usage{Source: llm.UsageNone}
+	}
 	return llm.Usage{Prompt: convert.EstimateTokens(len(a.x.Body())), Source: llm.UsageEstimated}
 }
 

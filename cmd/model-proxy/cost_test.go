@@ -152,6 +152,9 @@ func TestCosts(t *testing.T) {
 		if known != (c.want != unknown) || known && c.want >= 0 && int(cost) != c.want {
 			t.Errorf("%s: got cost %v, want %d", c.id, r["cost_nano_usd"], c.want)
 		}
+		if tokens := r["prompt_tokens"].(float64); strings.HasSuffix(c.path, "/count_tokens") && (tokens != 0 || r["usage_source"] != "none") {
+			t.Errorf("%s: counting used %v tokens, by %v; want none", c.id, tokens, r["usage_source"])
+		}
 		if v := r["price_version"].(string); !strings.HasPrefix(v, "2026-07-02-") {
 			t.Errorf("%s: got price version %q", c.id, v)
 		}

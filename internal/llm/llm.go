@@ -46,6 +46,10 @@ const (
 	ResponsesTokens Endpoint = "/v1/responses/input_tokens"
 )
 
+// UsesTokens is false for the endpoints that only count them. Their answers hold the
+// count where others have their usage.
+func (e Endpoint) UsesTokens() bool { return e != CountTokens && e != ResponsesTokens }
+
 // Protocol is the format that clients of the endpoint speak.
 func (e Endpoint) Protocol() Protocol {
 	switch e {

@@ -7,13 +7,12 @@ import (
 )
 
 // Cost is what an attempt at an endpoint costs in nano-dollars. It is not ok
-// where p is nil or has no price for the tier: nobody knows. Providers count tokens without charging,
-// although their answer has the count where others have their usage.
+// where p is nil or has no price for the tier: nobody knows. Providers count tokens without charging.
 func Cost(p *llm.Price, e llm.Endpoint, u llm.Usage) (nanoUSD int64, ok bool) {
 	switch {
 	case p == nil:
 		return 0, false
-	case e == llm.CountTokens:
+	case !e.UsesTokens():
 		return 0, true
 	}
 	return p.Cost(u)
