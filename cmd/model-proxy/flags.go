@@ -93,7 +93,7 @@ func (a *app) resolve(cmd *cobra.Command, f *flags) (*config.Environment, error)
 	var fault error
 	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
 		v, ok := env.Lookup(varOf(flag.Name))
-		if flag.Changed || !ok || flag.Name == "help" || flag.Name == "env-file" || serviceLink(v) || fault != nil {
+		if flag.Changed || !ok || flag.Name == "help" || flag.Name == "env-file" || serviceLink(flag.Name, v) || fault != nil {
 			return
 		}
 		if err := flag.Value.Set(v); err != nil {
@@ -106,10 +106,12 @@ func (a *app) resolve(cmd *cobra.Command, f *flags) (*config.Environment, error)
 	return env, fault
 }
 
-// serviceLink reports whether Kubernetes has set the variable, not the operator:
-// beside a Service that is called model-proxy every container has
+// serviceLink reports whether Kubernetes has set the flag's variable, not the
+// operator: beside a Service that is called model-proxy every container has
 // MODEL_PROXY_PORT=tcp://10.0.0.1:8000.
-func serviceLink(value string) bool { return strings.HasPrefix(value, "tcp://") }
+func serviceLink(flag, value string) bool {
+	return flag == "port" && strings.HasPrefix(value, "tcp://")
+}
 
 // check finds values that no command can work with.
 func (f *flags) check(fs *pflag.FlagSet) error {

@@ -89,6 +89,7 @@ func TestFlagsFromTheEnvironment(t *testing.T) {
 		t.Errorf("got %q, want that the flag wins over the environment", r.out)
 	}
 	command(t, []string{"MODEL_PROXY_PORT=tcp://10.0.0.1:8000"}, "doctor", "--data", t.TempDir(), "--host", "127.0.0.1").want(t, exitFailure, "127.0.0.1:8000", "set CLIENT_API_KEY")
+	command(t, []string{"MODEL_PROXY_FORMAT=tcp://10.0.0.1:8000"}, "config", "list").want(t, exitUsage, `MODEL_PROXY_FORMAT: "tcp://10.0.0.1:8000"`)
 	dir := t.TempDir()
 	if err := os.WriteFile(dir+"/env", []byte("MODEL_PROXY_FORMAT=json\n"), 0o600); err != nil {
 		t.Fatal(err)
