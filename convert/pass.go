@@ -114,7 +114,7 @@ var responsesName = map[string]string{
 // Embeddings and count_tokens have none of those fields. It returns what it has
 // added.
 func addDefaults(e *rawjson.Edits, body []byte, endpoint llm.Endpoint, defaults map[string]json.RawMessage) (added []string) {
-	if len(defaults) == 0 || endpoint == llm.Embeddings || endpoint == llm.CountTokens {
+	if len(defaults) == 0 || endpoint == llm.Embeddings || !endpoint.UsesTokens() {
 		return nil
 	}
 	names := make([]string, 0, len(defaults))
@@ -142,7 +142,7 @@ func addDefaults(e *rawjson.Edits, body []byte, endpoint llm.Endpoint, defaults 
 // which its defaults would have filled in.
 func (x *Exchange) demand() error {
 	endpoint := x.Endpoint()
-	if endpoint == llm.Embeddings || endpoint == llm.CountTokens || endpoint == llm.ResponsesTokens {
+	if endpoint == llm.Embeddings || !endpoint.UsesTokens() {
 		return nil
 	}
 	for _, name := range x.target.Required {
