@@ -119,28 +119,10 @@ func (r *Run) Attempt(a *Attempt) error {
 func (r *Run) confirm() {
 	_, token, _ := strings.Cut(strings.TrimPrefix(r.reply, "R."), ".")
 	ask := binary.BigEndian.AppendUint32(appendString([]byte{ctlProbe}, token), r.id)
-	patience := time.NewTimer(grantPatience)
-	defer patience.Stop()
-	again := time.NewTicker(time.Second) // should the question be lost
-	defer again.Stop()
-	for {
-		r.w.ask("R."+r.Ingress(), r.control(), ask)
-		select {
-		case <-r.ctx.Done():
-			return
-		case <-patience.C:
-			return
-		case <-again.C:
-		case <-r.wake:
-		}
-		r.mu.Lock()
-		wanted := r.wanted
-		r.wanted = false
-		r.mu.Unlock()
-		if wanted {
-			return
-		}
-	}
+	r.mu.Lock()
+	r.wanted = false // an answer to an earlier question that came too late
+	r.mu.Unlock()
+	r.ask("R."+r.Ingress(), ask, func() bool { return r.wanted })
 }
 
 // knownWithin bounds how long a call to another upstream waits for the server.
@@ -317,31 +299,42 @@ const (
 func (r *Run) mayRun() verdict {
 	ask := binary.BigEndian.AppendUint32([]byte{ctlAsk}, r.id)
 	ask = appendString(ask, r.w.id)
+	r.ask(r.reply, ask, func() bool { return r.granted || r.denied || r.absent })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.granted:
+		return granted
+	case r.denied:
+		return denied
+	}
+	return unanswered
+}
+
+// ask puts a question to the ingress, once a second should it be lost, until
+// answered, which is called with r.mu held, or the context has ended, or for
+// grantPatience.
+func (r *Run) ask(subject string, question []byte, answered func() bool) {
 	patience := time.NewTimer(grantPatience)
 	defer patience.Stop()
-	again := time.NewTicker(time.Second) // should the question be lost
+	again := time.NewTicker(time.Second)
 	defer again.Stop()
+	r.w.ask(subject, r.control(), question)
 	for {
-		r.w.ask(r.reply, r.control(), ask)
-		over := false
 		select {
 		case <-r.ctx.Done():
-			over = true
+			return
 		case <-patience.C:
-			over = true
+			return
 		case <-again.C:
+			r.w.ask(subject, r.control(), question)
 		case <-r.wake:
 		}
 		r.mu.Lock()
-		yes, no, absent := r.granted, r.denied, r.absent
+		over := answered()
 		r.mu.Unlock()
-		switch {
-		case yes:
-			return granted
-		case no:
-			return denied
-		case over || absent:
-			return unanswered
+		if over {
+			return
 		}
 	}
 }
