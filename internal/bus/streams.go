@@ -74,7 +74,39 @@ func (c *Conn) logConfig() jetstream.StreamConfig {
 	}
 }
 
+// Codes of a server without room for what a stream may come to hold:
+// errors.json of nats-server, JSMemoryResourcesExceededErr and
+// JSStorageResourcesExceededErr.
+const (
+	codeNoMemory  = 10028
+	codeNoStorage = 10047
+)
+
+// otherMakes is how long another process may take to make a stream.
+const otherMakes = 2 * time.Second
+
+// ensureStream makes or updates a stream. One that has no room is looked for
+// again: a server counts the same stream twice while two processes make it.
 func (c *Conn) ensureStream(ctx context.Context, want jetstream.StreamConfig) error {
+	for began := time.Now(); ; {
+		err := c.tryStream(ctx, want)
+		if !noRoom(err) || time.Since(began) > otherMakes {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(askAgainIn):
+		}
+	}
+}
+
+func noRoom(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && (api.ErrorCode == codeNoMemory || api.ErrorCode == codeNoStorage)
+}
+
+func (c *Conn) tryStream(ctx context.Context, want jetstream.StreamConfig) error {
 	have, err := c.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		_, err = c.js.CreateOrUpdateStream(ctx, want)
