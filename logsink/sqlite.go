@@ -83,6 +83,9 @@ func OpenSQLite(dir string) (*SQLite, error) {
 		return nil, fmt.Errorf("make record store: %w", err)
 	}
 	path := filepath.Join(dir, sqliteFile)
+	if err := private(path); err != nil {
+		return nil, fmt.Errorf("make record store: %w", err)
+	}
 	db, err := openDatabase(path, "rwc", "busy_timeout(5000)", "journal_mode(wal)", "synchronous(full)", "cache_size(-16000)")
 	if err != nil {
 		return nil, err
@@ -96,6 +99,17 @@ func OpenSQLite(dir string) (*SQLite, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil
+}
+
+// private makes the file for its owner alone if there is none: it can hold prompts,
+// and the directory may be one that everybody can look into. SQLite gives the
+// files beside it the same mode. The mode of a file that is there is the operator's.
+func private(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // openDatabase opens path; mode is SQLite's: ro or rwc.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -359,6 +360,33 @@ func TestFormats(t *testing.T) {
 	}
 	if err := Format(&bytes.Buffer{}, rows, "xml"); !errors.Is(err, ErrQuery) {
 		t.Errorf("got %v, want ErrQuery", err)
+	}
+}
+
+// Records can hold prompts: nobody else on the machine reads them, whatever
+// directory they were put into.
+func TestFilesAreTheOwnersAlone(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenSQLite(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) < 2 {
+		t.Fatalf("got %v, %v, want the store and its log", files, err)
+	}
+	for _, f := range files {
+		info, err := f.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm(); got != 0o600 {
+			t.Errorf("%s: got mode %o, want 600", f.Name(), got)
+		}
 	}
 }
 
