@@ -33,8 +33,9 @@ func (e *Environment) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "environment of %d variables", len(e.values))
 }
 
-// Vars are the environment variables that the gateway itself reads. A variable
-// that is set but empty counts as not set; one below its min is a fault.
+// Vars are the environment variables that the gateway itself reads, without
+// space around them. A variable that is set but empty counts as not set; one
+// below its min is a fault.
 type Vars struct {
 	// A reload may change these.
 	KeyCooldownSeconds int64    `envconfig:"KEY_COOLDOWN_SECONDS" default:"300"`
@@ -93,15 +94,18 @@ func newEnvironment(file map[string]string, environ []string) *Environment {
 	}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if value != "" {
+		if !blank(value) {
 			values[name] = value
 		}
 	}
-	maps.DeleteFunc(values, func(_, value string) bool { return value == "" })
+	maps.DeleteFunc(values, func(_, value string) bool { return blank(value) })
 	env := &Environment{values: values}
 	env.readVars()
 	return env
 }
+
+// blank reports whether a variable's value says nothing.
+func blank(value string) bool { return strings.TrimSpace(value) == "" }
 
 func readEnvFile(name string) (map[string]string, error) {
 	optional := name == ""
@@ -123,7 +127,8 @@ func readEnvFile(name string) (map[string]string, error) {
 	return values, nil
 }
 
-// Lookup returns a variable's value, and whether it is set and not empty.
+// Lookup returns a variable's value as it stands, and whether it is set and not
+// blank.
 func (e *Environment) Lookup(name string) (string, bool) {
 	v, ok := e.values[name]
 	return v, ok
@@ -152,6 +157,7 @@ func (e *Environment) readVars() {
 		if !ok {
 			value = tag.Get("default")
 		}
+		value = strings.TrimSpace(value) // a secret read from a file often brings its line's end along
 		fields[i].Tag = defaultTag(value)
 	}
 	for {

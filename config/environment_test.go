@@ -33,6 +33,31 @@ func TestEnvironmentWinsOverEnvFile(t *testing.T) {
 	}
 }
 
+// A secret that comes from a file, as containers get theirs, often ends in that
+// file's last line break.
+func TestSpaceAroundVariablesIsNoPartOfThem(t *testing.T) {
+	s := load(t, map[string]string{}, "ADMIN_API_KEY=root\n", "RATE_LIMIT_REQUESTS_PER_MINUTE= 7\n", "CLIENT_API_KEY_2=two\n", "CLIENT_API_KEY_3= \n")
+	if !s.AuthenticateAdmin("root") {
+		t.Error("the admin key is refused for the line break behind it")
+	}
+	if got := s.Settings.RequestsPerMinute; got != 7 {
+		t.Errorf("requests per minute: got %d, want 7", got)
+	}
+	if len(s.Clients) != 2 || s.Clients[1].ID != "client-2" {
+		t.Errorf("got clients %v, want default and client-2: a blank variable names nobody", s.Clients)
+	}
+	env, err := ReadEnvironment("", []string{"NATS_TOKEN=secret\n", "CLICKHOUSE_DSN=clickhouse://h\n", "ADMIN_API_KEY= "})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := env.Vars.NATSToken.Reveal() + " " + env.Vars.ClickHouseDSN.Reveal(); got != "secret clickhouse://h" {
+		t.Errorf("got %q, want both without the line break", got)
+	}
+	if !env.Vars.AdminAPIKey.IsZero() {
+		t.Error("a blank ADMIN_API_KEY counts as set")
+	}
+}
+
 func TestSettingsDefaults(t *testing.T) {
 	got := load(t, map[string]string{}).Settings
 	want := Settings{
