@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"model-proxy/internal/bus"
+	"model-proxy/internal/bus/bustest"
 )
 
 // bare is the configuration for a fresh server without streams, as
@@ -30,34 +31,34 @@ func bare(t *testing.T, logMaxBytes int64) bus.Config {
 // Roles that start together make the same streams. The server counts a stream's
 // bound once for each of them until it stands, and has no room for two.
 func TestStreamsMadeTogether(t *testing.T) {
-	for range 10 {
-		cfg := bare(t, 10<<30)
-		var all sync.WaitGroup
-		for range 6 {
-			all.Go(func() {
-				c, err := bus.Connect(t.Context(), cfg, "test")
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				defer c.Close()
-				if err := c.Ensure(t.Context()); err != nil {
-					t.Error(err)
-				}
-			})
+	c := bustest.Connect(t, bare(t, 10<<30), "test")
+	if err := c.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.JetStream().Stream(t.Context(), bus.LogStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := s.CachedInfo().Config
+	for range 200 {
+		if err := c.JetStream().DeleteStream(t.Context(), bus.LogStream); err != nil {
+			t.Fatal(err)
 		}
-		all.Wait()
+		var others sync.WaitGroup
+		for range 4 {
+			others.Go(func() { _, _ = c.JetStream().CreateStream(t.Context(), made) }) // one of all succeeds
+		}
+		err := c.Ensure(t.Context())
+		others.Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
 // A server that really has no room ends the start.
 func TestStreamWithoutRoom(t *testing.T) {
-	cfg := bare(t, 21e9)
-	c, err := bus.Connect(t.Context(), cfg, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := bustest.Connect(t, bare(t, 21e9), "test")
 	if err := c.Ensure(t.Context()); err == nil || !strings.Contains(err.Error(), "stream LOG: ") || !strings.Contains(err.Error(), "insufficient storage") {
 		t.Errorf("got %v, want that there is no storage for LOG", err)
 	}
