@@ -27,7 +27,7 @@
 //	log.<process>                packed records; stream LOG, on disk
 //	R.<ingress>.<token>          to an ingress, about one job: frames, PubAck, "run?"
 //	R.<ingress>                  a worker asks which of its runs are still wanted
-//	C.<worker>.<run>             to a worker, about one run: credit, resend, cancel, grant, parts
+//	C.<worker>.<run>             to a worker, about one run: credit, resend, cancel, grant, wanted or not, parts
 //	C.<worker>                   to a worker, about many: acknowledged ends, probes
 //	X.<run>                      to whichever worker sends frames that nobody wants
 //	part.<ingress>.<token>       a worker asks for a piece of a large body

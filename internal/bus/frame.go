@@ -62,7 +62,7 @@ type Head struct {
 type End struct {
 	Err          *llm.Error
 	Cancelled    bool    // the worker stopped: it was told to, or heard nothing of its ingress
-	Again        bool    // the worker does not know the model: another may, or this one after a reload
+	Again        bool    // the job was given back: the worker does not know the model or, as the ingress concludes, gave it up
 	Refused      Refusal // the queue never took the job; made up by the ingress, not on the wire
 	Attempts     int     // calls to upstreams so far, over all deliveries
 	Usage        llm.Usage

@@ -28,7 +28,7 @@ const (
 	ctlGrant  byte = 'G' // run the job: attempts made before (4), which delivery it is (4)
 	ctlPart   byte = 'B' // part of a body: index(4), bytes
 	ctlDone   byte = 'D' // list of runs whose end has arrived
-	ctlProbe  byte = 'P' // list of silent runs, each with the sequence wanted next
+	ctlProbe  byte = 'P' // list of silent runs, each with the sequence wanted next; answered with those not wanted
 	ctlAsk    byte = 'Q' // worker → ingress: may I run this? run(4), worker
 )
 
