@@ -25,6 +25,10 @@ const unheardWithin = 5 * time.Second
 // it sends the answer (server.go: maxPostHandlerReadBytes).
 const readByHTTP = 256 << 10
 
+// firstRoom is what a body of known length gets before any of it has come, in
+// bytes. Nearly all are smaller.
+const firstRoom = 256 << 10
+
 // budget bounds the bytes of all bodies held at a time.
 type budget struct {
 	limit int64 // 0 means none
@@ -107,16 +111,27 @@ func (s *Server) tooLarge(w http.ResponseWriter) *rejection {
 	return reject(rejectTooLarge, llm.TooLarge, fmt.Sprintf("the request body is larger than %d bytes", s.cfg.MaxRequestBytes))
 }
 
+// readSized reads a body whose length the client has told. Room is taken for what has
+// come, in few steps, not for what was told: clients that send nothing more
+// would else keep it from all others.
 func (s *Server) readSized(r *http.Request) ([]byte, *rejection) {
-	if !s.bodies.take(r.ContentLength) {
-		return nil, noMemory()
+	var body []byte
+	for {
+		size := min(r.ContentLength, max(firstRoom, 4*int64(len(body))))
+		if !s.bodies.take(size - int64(len(body))) {
+			s.bodies.give(int64(len(body)))
+			return nil, noMemory()
+		}
+		had := len(body)
+		body = append(make([]byte, 0, size), body...)[:size]
+		if _, err := io.ReadFull(r.Body, body[had:]); err != nil {
+			s.bodies.give(size)
+			return nil, unreadable(err)
+		}
+		if size == r.ContentLength {
+			return body, nil
+		}
 	}
-	body := make([]byte, r.ContentLength)
-	if _, err := io.ReadFull(r.Body, body); err != nil {
-		s.bodies.give(r.ContentLength)
-		return nil, unreadable(err)
-	}
-	return body, nil
 }
 
 // readChunked reads a body of unknown length, taking room as it grows.
