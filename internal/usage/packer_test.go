@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -84,11 +86,17 @@ type running struct {
 // start runs a Packer whose spool is in dir. The test stops it.
 func start(t *testing.T, dir, process string, l *logStream) running {
 	t.Helper()
+	return startLogged(t, dir, process, l, io.Discard)
+}
+
+// startLogged is start with the Packer's own log.
+func startLogged(t *testing.T, dir, process string, l *logStream, log io.Writer) running {
+	t.Helper()
 	spool, err := OpenSpool(dir, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := NewPacker(PackerConfig{Process: process, Publisher: l, Spool: spool, Log: slog.New(slog.DiscardHandler)})
+	p := NewPacker(PackerConfig{Process: process, Publisher: l, Spool: spool, Log: slog.New(slog.NewTextHandler(log, nil))})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- p.Run(ctx) }()
@@ -260,7 +268,8 @@ func TestRestartSendsWhatWasLeft(t *testing.T) {
 func TestSpoolWithoutDiskStopsAdmission(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &logStream{state: "down"}
-		p := start(t, t.TempDir(), "w", l)
+		var log strings.Builder
+		p := startLogged(t, t.TempDir(), "w", l, &log)
 		hidden := p.spool.dir + ".hidden"
 		if err := os.Rename(p.spool.dir, hidden); err != nil {
 			t.Fatal(err)
@@ -280,6 +289,15 @@ func TestSpoolWithoutDiskStopsAdmission(t *testing.T) {
 			t.Errorf("disk back: got full %v, %d on disk; want false, 1", p.Full(), p.spool.Records())
 		}
 		p.stopped(t)
+		var levels []string
+		for line := range strings.Lines(log.String()) {
+			if strings.Contains(line, "spool can") {
+				levels = append(levels, strings.Fields(line)[1])
+			}
+		}
+		if want := []string{"level=ERROR", "level=INFO"}; !slices.Equal(levels, want) {
+			t.Errorf("the log tells of the spool at %v, want %v:\n%s", levels, want, log.String())
+		}
 	})
 }
 

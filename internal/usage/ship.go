@@ -98,12 +98,15 @@ func (p *Packer) store(failed, ready []message) error {
 		return nil
 	}
 	err := p.spool.append(all)
-	if broken := err != nil; p.broken.Swap(broken) != broken {
-		p.log.Error("spool state changed", "error", err)
-	}
 	if err != nil {
+		if !p.broken.Swap(true) {
+			p.log.Error("spool cannot be written", "error", err)
+		}
 		p.putBack(failed, ready)
 		return err
+	}
+	if p.broken.Swap(false) {
+		p.log.Info("spool can be written again")
 	}
 	for _, m := range all {
 		p.backlog.Add(-int64(len(m.data)))
