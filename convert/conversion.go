@@ -12,22 +12,23 @@ type conversion struct {
 	client protocol
 	target protocol
 
-	same         bool              // both ends speak one protocol, only whole and stream are exchanged
-	names        map[string]string // tool names sent in place of the client's → the client's
-	custom       map[string]bool   // tools that the client called custom and that went as functions
-	legacy       bool              // the client speaks of functions, not tools
-	includeUsage bool              // the client wants a stream's usage
-	signatures   bool              // llm.Request.Signatures
-	echo         []byte            // settings of the request that answers of Responses repeat
-	jsonTool     bool              // calls of jsonToolName are the answer's text
-	unfence      bool              // a code fence around the whole answer is to go
-	response     []byte            // of Responses, as the last event told it to a client of the same protocol
-	prompt       int64             // estimated tokens of the request
-	prefill      string            // what the answer may repeat at its start
-	search       *llm.Tool         // the web search that the target is to do
-	pause        *pause            // nil where the upstream pauses no answers
-	record       *record           // of the upstream's own blocks, nil where nobody needs it
-	needs        *NeedsThinking    // nil where the request can be made
+	same         bool               // both ends speak one protocol, only whole and stream are exchanged
+	names        map[string]string  // tool names sent in place of the client's → the client's
+	grouped      map[string]grouped // tools that the client groups under namespaces, by qualified name
+	custom       map[string]bool    // tools that the client called custom and that went as functions
+	legacy       bool               // the client speaks of functions, not tools
+	includeUsage bool               // the client wants a stream's usage
+	signatures   bool               // llm.Request.Signatures
+	echo         []byte             // settings of the request that answers of Responses repeat
+	jsonTool     bool               // calls of jsonToolName are the answer's text
+	unfence      bool               // a code fence around the whole answer is to go
+	response     []byte             // of Responses, as the last event told it to a client of the same protocol
+	prompt       int64              // estimated tokens of the request
+	prefill      string             // what the answer may repeat at its start
+	search       *llm.Tool          // the web search that the target is to do
+	pause        *pause             // nil where the upstream pauses no answers
+	record       *record            // of the upstream's own blocks, nil where nobody needs it
+	needs        *NeedsThinking     // nil where the request can be made
 }
 
 // unsupported refuses a pair of protocols that cannot be converted.
@@ -65,6 +66,7 @@ func (x *Exchange) convertRequest() ([]byte, error) {
 	if err := c.fetched(r); err != nil {
 		return nil, err
 	}
+	c.noteNamespaces(r.Tools)
 	c.vendorTools(r)
 	c.speakers(r)
 	body := c.target.buildRequest(c, r)

@@ -36,7 +36,8 @@
 // in answers what requests had to do by other means (emulate.go), openai.go is what
 // OpenAI's two protocols have in common as targets. One matter each: ids.go, reasoning.go
 // (seals and signatures), schema.go, documents.go, media.go, speakers.go, extra.go (fields
-// with no counterpart), notes.go (what was lost), vendor_tools.go, count.go.
+// with no counterpart), notes.go (what was lost), vendor_tools.go, namespace.go
+// (groups of tools), count.go.
 //
 // More than one call, or more than the request: pause.go (answers that are
 // continued), record.go (the upstream's own blocks), recall.go (thinking that the

@@ -122,7 +122,11 @@ func (r *responsesOutput) item(o *build, status string) {
 		o.key("status").str(status)
 		o.key(field).str(args)
 		o.key("call_id").str(b.ID)
-		o.key("name").str(b.Name)
+		tool := r.c.ungrouped(b.Name)
+		o.key("name").str(tool.name)
+		if tool.space != "" {
+			o.key("namespace").str(tool.space)
+		}
 	default:
 		o.key("type").str("message")
 		o.key("status").str(status)

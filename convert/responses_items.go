@@ -33,9 +33,9 @@ func (p *responsesParser) item(path string, v []byte) {
 	case "message":
 		p.message(path, m)
 	case "function_call":
-		p.spoken(path, p.one(llm.Block{Kind: llm.BlockCall, Path: path, ID: p.callID(m), Name: p.str(m.get("name")), Args: p.args(m.get("arguments"))}))
+		p.spoken(path, p.one(llm.Block{Kind: llm.BlockCall, Path: path, ID: p.callID(m), Name: p.callee(m), Args: p.args(m.get("arguments"))}))
 	case "custom_tool_call":
-		p.spoken(path, p.one(llm.Block{Kind: llm.BlockCall, Path: path, ID: p.callID(m), Name: p.str(m.get("name")), Args: p.str(m.get("input")), Custom: true}))
+		p.spoken(path, p.one(llm.Block{Kind: llm.BlockCall, Path: path, ID: p.callID(m), Name: p.callee(m), Args: p.str(m.get("input")), Custom: true}))
 	case "function_call_output", "custom_tool_call_output":
 		id := p.str(m.get("call_id"))
 		if id == "" {
@@ -45,7 +45,7 @@ func (p *responsesParser) item(path string, v []byte) {
 	case "reasoning":
 		p.spoken(path, p.one(reasoningItem(path, v)))
 	case "item_reference", "":
-		p.n.refuse(path, "the target keeps no items to refer to; send the item itself")
+		p.n.refuse(path, "the target keeps no items to refer to; send the items themselves, as libraries do where store is false")
 	case "code_interpreter_call":
 		p.n.emulated(path)
 		p.spoken(path, p.one(llm.Block{Path: path, Text: ranCode(v)}))
@@ -73,6 +73,11 @@ func (p *responsesParser) callID(m members) string {
 		return id
 	}
 	return emptyID(p.items, 0)
+}
+
+// callee is the qualified name of the tool that is called.
+func (p *responsesParser) callee(m members) string {
+	return qualified(p.str(m.get("namespace")), p.str(m.get("name")))
 }
 
 func (p *responsesParser) message(path string, m members) {

@@ -125,25 +125,38 @@ func (p *responsesParser) format(v []byte) {
 func (p *responsesParser) tools(list []byte) {
 	i := 0
 	for v := range rawjson.Array(list) {
-		t := llm.Tool{Path: at("tools", i), Name: str(rawjson.Get(v, "name")), Description: str(rawjson.Get(v, "description")), Raw: v}
+		path := at("tools", i)
 		i++
-		switch kind := str(rawjson.Get(v, "type")); kind {
-		case "function":
-			t.Schema, t.Strict = object(rawjson.Get(v, "parameters")), boolean(rawjson.Get(v, "strict"))
-		case "custom":
-			t.Custom, t.Schema = true, nestedGrammar(rawjson.Get(v, "format"))
-		default:
-			t.Server = firstOf(kind, "of no name")
+		if str(rawjson.Get(v, "type")) == "namespace" {
+			p.namespace(path, v)
+			continue
 		}
-		if t.Name == "" && t.Server == "" {
-			p.n.invalid(t.Path, "the tool has no name")
-			return
-		}
-		if isTrue(rawjson.Get(v, "defer_loading")) {
-			p.n.refuse(t.Path+".defer_loading", "the target cannot load tools later")
-		}
-		p.r.Tools = append(p.r.Tools, t)
+		p.tool(llm.Tool{Path: path, Name: str(rawjson.Get(v, "name"))}, v)
 	}
+}
+
+// tool reads the tool v, whose place and name t has.
+func (p *responsesParser) tool(t llm.Tool, v []byte) {
+	if about := str(rawjson.Get(v, "description")); about != "" {
+		t.Description = joinLines(t.Description, about)
+	}
+	t.Raw = v
+	switch kind := str(rawjson.Get(v, "type")); kind {
+	case "function":
+		t.Schema, t.Strict = object(rawjson.Get(v, "parameters")), boolean(rawjson.Get(v, "strict"))
+	case "custom":
+		t.Custom, t.Schema = true, nestedGrammar(rawjson.Get(v, "format"))
+	default:
+		t.Server = firstOf(kind, "of no name")
+	}
+	if t.Name == "" && t.Server == "" {
+		p.n.invalid(t.Path, "the tool has no name")
+		return
+	}
+	if isTrue(rawjson.Get(v, "defer_loading")) {
+		p.n.refuse(t.Path+".defer_loading", "the target cannot load tools later")
+	}
+	p.r.Tools = append(p.r.Tools, t)
 }
 
 // nestedGrammar spells the format of a free-text tool as Chat Completions does,
@@ -176,11 +189,11 @@ func (p *responsesParser) choice(v []byte) {
 	}
 	switch kind := str(rawjson.Get(v, "type")); kind {
 	case "function", "custom":
-		c.Kind, c.Name = llm.ChoiceTool, str(rawjson.Get(v, "name"))
+		c.Kind, c.Name = llm.ChoiceTool, qualifiedName(v)
 	case "allowed_tools":
 		c.Kind, c.Allowed = choiceWords[str(rawjson.Get(v, "mode"))], []string{}
 		for t := range rawjson.Array(rawjson.Get(v, "tools")) {
-			c.Allowed = append(c.Allowed, str(rawjson.Get(t, "name")))
+			c.Allowed = append(c.Allowed, qualifiedName(t))
 		}
 	default:
 		p.n.refuse("tool_choice", "the target cannot run the tool type "+clean(kind))

@@ -233,7 +233,7 @@ func (w *responsesWriter) told(dst []byte, n *int) []byte {
 		case b.Kind == llm.BlockText:
 			o.key("logprobs").lit("[]")
 		case b.Kind == llm.BlockCall && !b.Custom:
-			o.key("name").str(b.Name)
+			o.key("name").str(w.c.ungrouped(b.Name).name)
 		}
 	})
 }

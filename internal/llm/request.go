@@ -116,6 +116,7 @@ type Annotation struct {
 // Tool is one tool the model may call. Schema nil means that none was given.
 type Tool struct {
 	Path, Name, Description string
+	Namespace               string // group of Responses that holds the tool; Name begins with it then
 	Schema                  json.RawMessage
 	Strict                  *bool
 	Custom                  bool            // takes free text in place of JSON; Schema is its format then
