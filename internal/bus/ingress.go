@@ -35,6 +35,7 @@ const (
 const (
 	probeEvery    = 250 * time.Millisecond
 	beatEvery     = 500 * time.Millisecond
+	beatDue       = beatEvery - probeEvery/2   // at every other look, or at each that is late
 	hungAfter     = 2 * time.Second            // without a beat, before the client got a byte
 	cutOffAfter   = 4 * time.Second            // without a connection: who cannot be reached gives up by itself
 	patience      = 5 * time.Second            // without a sign, once it has: longer than whoever reconnects takes to give up
@@ -151,7 +152,7 @@ func (i *Ingress) Run(ctx context.Context, started chan<- struct{}) error {
 func (i *Ingress) watch(ctx context.Context) {
 	tick := time.NewTimer(phase.Next(probeEvery))
 	defer tick.Stop()
-	absent, n := absence{last: time.Now()}, 0
+	absent, beaten := absence{last: time.Now()}, time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -171,7 +172,8 @@ func (i *Ingress) watch(ctx context.Context) {
 		if state != present { // to publish would only wait for the connection
 			continue
 		}
-		if n++; n%2 == 0 {
+		if now.Sub(beaten) > beatDue {
+			beaten = now
 			i.beat()
 			i.peers.forget(now)
 		}

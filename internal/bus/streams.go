@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -107,19 +108,41 @@ func noRoom(err error) bool {
 }
 
 func (c *Conn) tryStream(ctx context.Context, want jetstream.StreamConfig) error {
-	have, err := c.js.Stream(ctx, want.Name)
+	stream, err := c.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = c.js.CreateOrUpdateStream(ctx, want)
-		return err
+		_, err = c.js.CreateStream(ctx, want)
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process made it, as it wants it
+			return err
+		}
+		stream, err = c.js.Stream(ctx, want.Name)
 	}
 	if err != nil {
 		return err
 	}
-	if err := CheckMark(have.CachedInfo().Config.Metadata); err != nil {
+	have := stream.CachedInfo().Config
+	if err := CheckMark(have.Metadata); err != nil || asWanted(have, want) {
 		return err
 	}
 	_, err = c.js.UpdateStream(ctx, want)
 	return err
+}
+
+// asWanted reports whether a stream has all that reqConfig and logConfig set, so that
+// no process that joins has to change what the others use.
+func asWanted(have, want jetstream.StreamConfig) bool {
+	return slices.Equal(have.Subjects, want.Subjects) && have.Storage == want.Storage && have.Retention == want.Retention &&
+		have.Discard == want.Discard && have.DiscardNewPerSubject == want.DiscardNewPerSubject &&
+		have.MaxMsgsPerSubject == unlimited(want.MaxMsgsPerSubject) && have.MaxMsgs == unlimited(want.MaxMsgs) && have.MaxBytes == unlimited(want.MaxBytes) &&
+		have.AllowMsgTTL == want.AllowMsgTTL && have.Duplicates == want.Duplicates && have.Replicas == want.Replicas &&
+		have.Metadata[versionKey] == want.Metadata[versionKey]
+}
+
+// unlimited is how the server tells a bound that was left out.
+func unlimited(bound int64) int64 {
+	if bound == 0 {
+		return -1
+	}
+	return bound
 }
 
 // consumerName is the durable consumer of one pool and lane.

@@ -56,6 +56,29 @@ func TestStreamsMadeTogether(t *testing.T) {
 	}
 }
 
+// A role that starts with other bounds sets them for all.
+func TestStreamsTakeNewBounds(t *testing.T) {
+	cfg := bare(t, 1<<30)
+	for _, logMaxBytes := range []int64{1 << 30, 2 << 30, 2 << 30} {
+		cfg.LogMaxBytes, cfg.QueueMaxRequests = logMaxBytes, logMaxBytes>>20
+		c := bustest.Connect(t, cfg, "test")
+		if err := c.Ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		log, err := c.JetStream().Stream(t.Context(), "LOG")
+		if err != nil {
+			t.Fatal(err)
+		}
+		queue, err := c.JetStream().Stream(t.Context(), "REQ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, most := log.CachedInfo().Config.MaxBytes, queue.CachedInfo().Config.MaxMsgs; got != logMaxBytes || most != logMaxBytes>>20 {
+			t.Errorf("LOG holds %d bytes and REQ %d messages, want %d and %d", got, most, logMaxBytes, logMaxBytes>>20)
+		}
+	}
+}
+
 // A server that really has no room ends the start.
 func TestStreamWithoutRoom(t *testing.T) {
 	c := bustest.Connect(t, bare(t, 21e9), "test")

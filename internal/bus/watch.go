@@ -17,8 +17,8 @@ const resendEnd = time.Second
 func (w *Worker) watch(over <-chan struct{}) {
 	tick := time.NewTimer(phase.Next(probeEvery))
 	defer tick.Stop()
-	absent := absence{last: time.Now()}
-	for n := 1; ; n++ {
+	absent, beaten := absence{last: time.Now()}, time.Now()
+	for {
 		select {
 		case <-over:
 			return
@@ -38,7 +38,8 @@ func (w *Worker) watch(over <-chan struct{}) {
 		if state != present { // to publish would only wait for the connection
 			continue
 		}
-		if n%2 == 0 {
+		if now.Sub(beaten) > beatDue {
+			beaten = now
 			w.beat()
 			w.peers.forget(now)
 		}
