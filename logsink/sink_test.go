@@ -224,7 +224,7 @@ func TestDuplicatesAreCounted(t *testing.T) {
 		usage.Entry{Kind: usage.KindFinished, Attempt: &usage.Attempt{JobID: "a", Attempt: 1, Outcome: usage.OK}},
 		usage.Entry{Kind: usage.KindRequest, Request: &usage.Request{JobID: "a", Outcome: usage.OK}},
 	)
-	for _, data := range [][]byte{message, message, []byte("\x01garbage"), message} {
+	for _, data := range [][]byte{message, message, []byte("\x01garbage"), []byte("garbage"), {0xff}, []byte(`{"a":1}`), message} {
 		if _, err := js.Publish(t.Context(), "log.test", data); err != nil {
 			t.Fatal(err)
 		}
@@ -233,14 +233,15 @@ func TestDuplicatesAreCounted(t *testing.T) {
 	got := until(t, Config{Source: FromConsumer(js, consumer), Store: s, Liveness: everyoneLives{}, Log: quiet}, func(st Stats) bool {
 		return st.Requests+st.Attempts+st.Duplicates >= 6
 	})
-	if got.Requests != 1 || got.Attempts != 1 || got.Duplicates != 4 || got.Corrupt != 1 {
-		t.Errorf("got %+v, want 1 request, 1 attempt, 4 duplicates, 1 corrupt", got)
+	if got.Requests != 1 || got.Attempts != 1 || got.Duplicates != 4 || got.Corrupt != 4 {
+		t.Errorf("got %+v, want 1 request, 1 attempt, 4 duplicates, 4 corrupt", got)
 	}
 }
 
 func TestNewerMessageStopsTheSink(t *testing.T) {
 	js, consumer := logServer(t)
-	if _, err := js.Publish(t.Context(), "log.test", []byte{99}); err != nil {
+	newer := append([]byte{99}, usage.Encode("i-1")[1:]...)
+	if _, err := js.Publish(t.Context(), "log.test", newer); err != nil {
 		t.Fatal(err)
 	}
 	s := New(Config{Source: FromConsumer(js, consumer), Store: openStore(t, t.TempDir()), Liveness: everyoneLives{}, Log: quiet})

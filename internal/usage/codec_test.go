@@ -112,6 +112,13 @@ func TestDecodeRefuses(t *testing.T) {
 	}{
 		{"nothing", nil, ErrCorrupt},
 		{"newer version", append([]byte{version + 1}, whole[1:]...), ErrVersion},
+		{"newer version, no more than its header", append([]byte{version + 1}, whole[1:3]...), ErrVersion},
+		{"text", []byte("no record at all"), ErrCorrupt},
+		{"JSON", []byte(`{"request_id":"a"}`), ErrCorrupt},
+		{"one byte", []byte{version + 1}, ErrCorrupt},
+		{"zeros", make([]byte, 100), ErrCorrupt},
+		{"newer version without a name", []byte{version + 1, 3, 'a', 0xff, 'b'}, ErrCorrupt},
+		{"newer version with a name cut off", []byte{version + 1, 9, 'a', 'b'}, ErrCorrupt},
 		{"cut off", whole[:len(whole)-1], ErrCorrupt},
 		{"unknown kind", Encode("w", Entry{Kind: 99, Attempt: &Attempt{}}), ErrCorrupt},
 		{"attempt without one", Encode("w", Entry{Kind: KindFinished}), ErrCorrupt},

@@ -16,8 +16,8 @@ import (
 // where parts has a bit for each of the three that follow. Integers are
 // zigzag varints, strings and bytes a varint length and the bytes, floats
 // their 8 IEEE bytes, little-endian. Fields stand in the order of walk; any
-// change of it needs another version. Version 1, which is still read, lacks
-// what a Spend has in no column.
+// change of it needs another version, and in each version and process come
+// first. Version 1, which is still read, lacks what a Spend has in no column.
 const version = 2
 
 // usualEntry is about what an entry takes, in bytes, so that thousands are not
@@ -62,6 +62,9 @@ func Decode(data []byte) ([]Entry, error) {
 		return nil, fmt.Errorf("%w: empty", ErrCorrupt)
 	}
 	if data[0] < 1 || data[0] > version {
+		if !named(data[1:]) {
+			return nil, fmt.Errorf("%w: it begins as no version does", ErrCorrupt)
+		}
 		return nil, fmt.Errorf("%w %d, this program reads up to %d", ErrVersion, data[0], version)
 	}
 	w := wire{mode: reading, version: data[0], buf: data, text: string(data), off: 1}
@@ -80,6 +83,24 @@ func Decode(data []byte) ([]Entry, error) {
 		return nil, w.err
 	}
 	return entries, nil
+}
+
+// longestName is more than any process's name has, in bytes.
+const longestName = 32
+
+// named reports whether rest begins with the name of a process, as a message of
+// any version does after its first byte. It tells a newer program's message, for
+// which a reader stops, from garbage, for which it must not.
+func named(rest []byte) bool {
+	if len(rest) == 0 || rest[0] == 0 || rest[0] > longestName || int(rest[0]) > len(rest)-1 {
+		return false
+	}
+	for _, c := range rest[1 : 1+rest[0]] {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return true
 }
 
 // Encode writes a message of process that holds entries; their own Process is
