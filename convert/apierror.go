@@ -129,10 +129,21 @@ func appendOpenAIError(dst []byte, e *llm.Error) []byte {
 	return append(dst, '}')
 }
 
+// contextCode is OpenAI's code for a prompt that the model has no room for.
+// Errors of Messages have no code: its clients, such as Claude Code, which then
+// shortens the conversation, know one by the words promptTooLong.
+const (
+	contextCode   = "context_length_exceeded"
+	promptTooLong = "prompt is too long"
+)
+
 func appendMessagesError(dst []byte, e *llm.Error, requestID string) []byte {
 	message := e.Message
 	if e.Param != "" && !strings.Contains(message, e.Param) {
 		message = e.Param + ": " + message
+	}
+	if e.Code == contextCode && !strings.Contains(strings.ToLower(message), promptTooLong) {
+		message = promptTooLong + ": " + message
 	}
 	dst = append(dst, `{"type":"error","error":{"type":`...)
 	dst = rawjson.AppendString(dst, errorWordsOf(e.Kind).anthropic)

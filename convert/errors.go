@@ -84,8 +84,8 @@ func rightShape(p llm.Protocol, body []byte) bool {
 // hosts say too little, its message.
 func (x *Exchange) upstreamError(status int, f failure) *llm.Error {
 	e := &llm.Error{Kind: kindOf(status, f), Message: string(scrub([]byte(f.message))), Param: f.param, Code: f.code}
-	if e.Code == "" && tooLong(f.message) {
-		e.Code = "context_length_exceeded"
+	if (e.Code == "" || e.Code == f.kind) && tooLong(f.message) { // DeepSeek's code repeats the type
+		e.Code = contextCode
 	}
 	if e.Code == "" && e.Kind == llm.NotFound && strings.Contains(strings.ToLower(f.message), "model") {
 		e.Code = "model_not_found"
@@ -118,7 +118,7 @@ func statusText(status int) string {
 
 func tooLong(message string) bool {
 	m := strings.ToLower(message)
-	return strings.Contains(m, "prompt is too long") || strings.Contains(m, "maximum context length") || strings.Contains(m, "context window")
+	return strings.Contains(m, promptTooLong) || strings.Contains(m, "maximum context length") || strings.Contains(m, "context window")
 }
 
 // kindOfCode holds the codes and types that say more than the status.
