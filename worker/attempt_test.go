@@ -2,6 +2,7 @@ package worker
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"model-proxy/convert"
 	"model-proxy/internal/bus"
 	"model-proxy/internal/llm"
+	"model-proxy/internal/provider"
 	"model-proxy/internal/usage"
 	"model-proxy/router"
 )
@@ -52,6 +54,26 @@ func TestHeaderForUpstream(t *testing.T) {
 		got := a.header(a.job.input())
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+// An upstream's id is passed on unless it is so long that clients would refuse
+// the answer's head for it.
+func TestUpstreamID(t *testing.T) {
+	long := strings.Repeat("x", 100_000)
+	for _, c := range []struct {
+		header http.Header
+		want   string
+	}{
+		{http.Header{}, ""},
+		{http.Header{"X-Request-Id": {"req_1"}, "Request-Id": {"req_2"}}, "req_1"},
+		{http.Header{"X-Request-Id": {long}}, ""},
+		{http.Header{"X-Request-Id": {long}, "Request-Id": {"req_2"}}, "req_2"},
+	} {
+		a := attemptAt(t, llm.ChatCompletions, &config.Provider{}, llm.OpenAI, nil)
+		if got := a.head(&provider.Answer{Status: http.StatusOK, Header: c.header}).UpstreamID; got != c.want {
+			t.Errorf("got the id %.20q, want %q", got, c.want)
 		}
 	}
 }

@@ -17,6 +17,7 @@ const (
 	maxAnswer    = 64 << 20  // a plain answer
 	maxErrorBody = 256 << 10 // an error answer
 	maxPreamble  = 64 << 10  // comments before the first event
+	maxID        = 256       // the upstream's name for it; a longer one would spoil the client's header lines
 )
 
 // outputs are for what one read from an upstream comes to.
@@ -191,7 +192,7 @@ func (a *attempt) head(answer *provider.Answer) *bus.Head {
 		h.Conversion = string(convert.AppendConversion(nil, client, a.step.Protocol))
 	}
 	for _, name := range [...]string{"X-Request-Id", "Request-Id"} {
-		if v := answer.Header[name]; len(v) > 0 && h.UpstreamID == "" {
+		if v := answer.Header[name]; len(v) > 0 && len(v[0]) <= maxID && h.UpstreamID == "" {
 			h.UpstreamID = v[0]
 		}
 	}
