@@ -58,22 +58,27 @@ func parseWait(s string, base time.Time) (time.Duration, bool) {
 		case math.IsNaN(n) || n < 0:
 			return 0, false
 		case n >= 1e12: // Unix milliseconds
-			return max(0, time.UnixMilli(int64(min(n, 1e15))).Sub(base)), true
+			return until(time.UnixMilli(int64(min(n, 1e15))), base), true
 		case n >= 1e9: // Unix seconds
-			return max(0, time.Unix(int64(n), 0).Sub(base)), true
+			return until(time.Unix(int64(n), 0), base), true
 		}
 		return seconds(n), true
 	}
 	if d, err := time.ParseDuration(s); err == nil {
-		return max(0, d), d >= 0
+		return min(max(0, d), saidAtMostQuota), d >= 0
 	}
 	if at, err := http.ParseTime(s); err == nil {
-		return max(0, at.Sub(base)), true
+		return until(at, base), true
 	}
 	if at, err := time.Parse(time.RFC3339, s); err == nil {
-		return max(0, at.Sub(base)), true
+		return until(at, base), true
 	}
 	return 0, false
+}
+
+// until is the wait from base to a moment, 0 if that has passed.
+func until(at, base time.Time) time.Duration {
+	return min(max(0, at.Sub(base)), saidAtMostQuota)
 }
 
 // seconds turns n into a duration without overflow.
@@ -93,7 +98,7 @@ func regainDate(message string, base time.Time) (time.Duration, bool) {
 	if err != nil {
 		return 0, false
 	}
-	return max(0, at.Sub(base)), true
+	return until(at, base), true
 }
 
 // limitReset reads when the limits that are used up return: the longest of
