@@ -101,6 +101,9 @@ func TestBurstFromOneClient(t *testing.T) {
 		return both[0].Metrics().Sum("model_proxy_rejected_total")+both[1].Metrics().Sum("model_proxy_rejected_total") > 0
 	})
 	count(tooLate)
+	gatewaytest.Await(t, soon, "the records of those that were late, who have left the queue by then", func() bool {
+		return outcomes(c.Requests(t, ""), "expired") == statuses[504]
+	})
 	serve()
 	var waits []time.Duration
 	trickled := 0
@@ -151,6 +154,16 @@ func TestBurstFromOneClient(t *testing.T) {
 	for _, g := range both {
 		gatewaytest.Await(t, soon, "the queue to be empty", func() bool { return g.Metrics().Sum("model_proxy_queue_depth") == 0 })
 	}
+}
+
+// outcomes counts the rows with an outcome.
+func outcomes(rows []gatewaytest.RequestRow, outcome string) (n int) {
+	for _, row := range rows {
+		if row.Outcome == outcome {
+			n++
+		}
+	}
+	return n
 }
 
 func middle(d []time.Duration) time.Duration {
